@@ -1,0 +1,64 @@
+# What this project promises, as commands. `make test` keeps every promise but speed; the other
+# targets are its parts, to be run alone while working.
+#
+#   make build    bin/latchkey, without cgo
+#   make test     everything below except bench, after installing what it needs
+#   make lint     formatting, vet, staticcheck, module checksums, known vulnerabilities
+#   make unit     Go tests under the race detector, on SQLite and on a throw-away PostgreSQL
+#   make node     every node package below test/: other people's clients, the pages in a browser
+#   make fuzz     every fuzz target for FUZZTIME
+#   make bench    the lines of docs/performance.md, measured here and now
+#   make clean    what the above left behind
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+.PHONY: build test need lint verify unit node fuzz bench clean
+
+# Tools that are programs and not libraries stay out of go.mod: they are run at these versions.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# A first look at every fuzz target belongs to each test run; a long one is `make fuzz FUZZTIME=10m`.
+FUZZTIME ?= 60s
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/latchkey ./cmd/latchkey
+
+test: need build lint unit node
+	@$(MAKE) fuzz FUZZTIME=2s
+	@echo "make test: everything passed"
+
+# With CI=true a tool that is missing and cannot be installed fails here; elsewhere its tests skip.
+need:
+	@tools/need c-compiler postgres node chromium
+
+lint: verify
+	@unformatted="$$(git ls-files '*.go' | xargs -r gofmt -l)"; \
+	  if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@tools/vulncheck $(GOVULNCHECK)
+
+verify:
+	go mod verify
+
+unit:
+	tools/with-postgres go test -race -timeout 15m ./...
+
+node: build
+	@for package in test/*/package.json; do \
+	  [ -e "$$package" ] || continue; \
+	  (cd "$$(dirname "$$package")" && echo "== $$PWD" && npm ci --no-audit --no-fund --loglevel=error && npm test); \
+	done
+
+fuzz:
+	@tools/fuzz $(FUZZTIME)
+
+bench: build
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
+
+clean:
+	rm -rf bin test/*/node_modules test-artifacts
