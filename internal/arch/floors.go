@@ -1,0 +1,121 @@
+package arch
+
+// Floors is the plan, from the ground up. DESIGN decides; this says the same so that it can be checked.
+var Floors = []Floor{
+	{
+		Name: "words", // what everybody speaks
+		Rooms: []Room{
+			{Path: "internal/msg"},
+			{Path: "internal/secret"},
+			{Path: "internal/ident", Beside: []string{"internal/secret"}}, // what an enrollment keeps must not print itself
+			{Path: "internal/testkit", Own: true, Tests: true},
+		},
+		Never: []string{"net/http/...", "database/sql/..."},
+	},
+	{
+		Name: "rules", // judgements over values
+		Rooms: []Room{
+			{Path: "internal/fault"},
+			{Path: "internal/audit"},
+			{Path: "internal/policy"},
+			{Path: "internal/limit"},
+			{Path: "internal/notice"},
+			{Path: "internal/obs"},
+		},
+		Never: []string{"net/http/...", "database/sql/...", "os/..."},
+	},
+	{
+		Name: "core", // the state machine, the rules of OAuth, the shape of an authenticator
+		Rooms: []Room{
+			{Path: "internal/flow", Beside: []string{"internal/oauth"}}, // a sign-in remembers the request it began with
+			{Path: "internal/oauth"},
+			{Path: "internal/authn"},
+		},
+		Pure: true,
+	},
+	{
+		Name: "plug-ins", // one kind of proof, or one way to carry a message, each
+		Rooms: []Room{
+			{Path: "internal/authn/*"},
+			{Path: "internal/gateway/*"},
+		},
+		Never: []string{"database/sql/...", "internal/flow", "internal/oauth", "internal/store/..."},
+	},
+	{
+		Name:  "contract", // what is kept, and what keeping means
+		Rooms: []Room{{Path: "internal/store"}},
+		Never: []string{"net/http/...", "database/sql/...", "internal/authn/...", "internal/gateway/..."},
+	},
+	{
+		Name: "SQL", // the contract in SQL, once; the contract as tests
+		Rooms: []Room{
+			{Path: "internal/store/sqlstore"},
+			{Path: "internal/store/storetest", Tests: true},
+		},
+		Never: []string{"net/http/...", "github.com/jackc/pgx/...", "modernc.org/sqlite/...", "internal/gateway/..."},
+	},
+	{
+		Name: "databases", // open, migrate, dialect
+		Rooms: []Room{
+			{Path: "internal/store/sqlite"},
+			{Path: "internal/store/postgres"},
+		},
+		Never: []string{"net/http/...", "internal/authn/...", "internal/gateway/...", "internal/flow", "internal/oauth", "internal/policy"},
+	},
+	{
+		Name: "services", // run a sign-in, keep sessions and keys, see messages out of the house
+		Rooms: []Room{
+			{Path: "internal/engine"},
+			{Path: "internal/session"},
+			{Path: "internal/keys"},
+			{Path: "internal/deliver"},
+		},
+		Never: []string{"net/http/...", "database/sql/...", "internal/store/sqlstore", "internal/store/sqlite", "internal/store/postgres"},
+	},
+	{
+		Name: "faces", // the wire, decoded and encoded
+		Rooms: []Room{
+			{Path: "internal/idxapi"},
+			{Path: "internal/op"},
+			{Path: "internal/admin"},
+		},
+		Never: []string{
+			"database/sql/...", "internal/store/sqlstore", "internal/store/sqlite", "internal/store/postgres",
+			"internal/gateway/...",
+		},
+	},
+	{
+		Name:  "client", // beside the house: the SDK, which knows nothing of what is inside
+		Rooms: []Room{{Path: "idx", Own: true}},
+		Never: []string{"internal/..."},
+	},
+	{
+		Name: "client's companions", // its record and replay kit, and the pages over it
+		Rooms: []Room{
+			{Path: "idx/idxtest", Own: true, Tests: true},
+			{Path: "signin", Own: true},
+		},
+		Never: []string{"internal/..."},
+	},
+	{
+		Name: "house", // mux, TLS, limits, stop; the config struct
+		Rooms: []Room{
+			{Path: "internal/server"},
+			{Path: "internal/config"},
+		},
+	},
+	{
+		Name: "yard", // what stands on the whole house: the sample application, the server in a test
+		Rooms: []Room{
+			{Path: "demo"},
+			{Path: "latchkeytest", Tests: true},
+			{Path: "internal/arch"},
+		},
+	},
+	{
+		Name: "door", // commands, and the parts list
+		Rooms: []Room{
+			{Path: "cmd/latchkey"},
+		},
+	},
+}
