@@ -1,0 +1,451 @@
+// Package flow decides what happens next in a sign-in.
+//
+// A sign-in is a [State] that changes by [Event]s, through [Next] alone. Next waits for nothing and
+// looks nothing up: the caller brings [Facts] and carries out [Effect]s, so any sign-in can be
+// replayed in a test. Delivery, proof checking and storage live elsewhere. What a person is offered is
+// derived by [Offers] and never stored. Start at the table [moves].
+package flow
+
+import (
+	"slices"
+	"time"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
+)
+
+// A Handle finds a flow: the digest of its state handle. The handle itself is with the client.
+type Handle = secret.Digest
+
+// ChallengeID names a code on its way: chl….
+type ChallengeID string
+
+// Request is what a flow was begun for. It is bound at interact and never changes (S-17).
+type Request struct {
+	Server    string
+	Client    oauth.ClientID
+	Redirect  string
+	Scopes    []string
+	State     string
+	Nonce     string
+	Challenge string // PKCE, S256
+	ACR       string
+	MaxAge    time.Duration
+}
+
+// A Stage is where a sign-in stands. Its names are those of the form that comes first there.
+type Stage string
+
+// The stages. Each asks for one thing.
+const (
+	Identify     Stage = "identify"                          // who are you (and your password)
+	VerifySelect Stage = "select-authenticator-authenticate" // which of your authenticators
+	VerifyData   Stage = "authenticator-verification-data"   // by which method
+	Verify       Stage = "challenge-authenticator"           // the proof
+	EnrollSelect Stage = "select-authenticator-enroll"       // what to set up
+	EnrollData   Stage = "authenticator-enrollment-data"     // its data: the phone number
+	Enroll       Stage = "enroll-authenticator"              // the proof of the new one
+	Done         Stage = "done"
+	Cancelled    Stage = "cancelled"
+)
+
+// State is everything that is remembered of one sign-in.
+type State struct {
+	Handle      Handle
+	Interaction secret.Digest // of the interaction handle; zero after a cancel made this flow
+	Version     int64         // counts the saves; the store compares it
+	Stage       Stage
+	Request     Request
+	Created     time.Time
+	Seen        time.Time // last step taken; reading does not count
+	Login       string    // as typed, to be shown again
+	User        ident.UserID
+	Proofs      []Proof
+	Skipped     []ident.Kind
+	Current     Current
+	Outcome     Outcome
+}
+
+// A Proof is one authenticator shown to be in the person's hands.
+type Proof struct {
+	Kind   ident.Kind
+	Method ident.Method
+	At     time.Time
+}
+
+// Current is the authenticator in work.
+type Current struct {
+	Kind       ident.Kind
+	Method     ident.Method
+	Enrollment ident.EnrollmentID // verifying this one
+	Challenge  ChallengeID        // the code that is out, if the kind sends one
+	Number     secret.Text        // enrolling: the number the code went to
+	Hint       string             // enrolling: the same, masked
+}
+
+// Outcome remembers the end, so that the very same last answer can be answered again (S-23).
+type Outcome struct {
+	At      time.Time
+	Answer  secret.Digest // keyed; zero for a password, which is verified anew
+	Repeats int
+}
+
+// Begin makes the first state.
+func Begin(h Handle, interaction secret.Digest, r Request, now time.Time) State {
+	return State{Handle: h, Interaction: interaction, Stage: Identify, Request: r, Created: now, Seen: now}
+}
+
+// Expires is when the flow ends unless something happens (S-18).
+func (s State) Expires(l limit.Flow) time.Time {
+	idle, absolute := s.Seen.Add(l.Idle), s.Created.Add(l.Absolute)
+	if absolute.Before(idle) {
+		return absolute
+	}
+	return idle
+}
+
+// Live reports that steps can still be taken.
+func (s State) Live(l limit.Flow, now time.Time) bool {
+	return s.Stage != Done && s.Stage != Cancelled && now.Before(s.Expires(l))
+}
+
+// Proved lists the kinds shown so far.
+func (s State) Proved() []ident.Kind {
+	var kinds []ident.Kind
+	for _, p := range s.Proofs {
+		kinds = append(kinds, p.Kind)
+	}
+	return kinds
+}
+
+// Methods lists the methods shown so far, in order.
+func (s State) Methods() []ident.Method {
+	var methods []ident.Method
+	for _, p := range s.Proofs {
+		methods = append(methods, p.Method)
+	}
+	return methods
+}
+
+// AuthTime is when the last proof was shown.
+func (s State) AuthTime() time.Time {
+	if n := len(s.Proofs); n > 0 {
+		return s.Proofs[n-1].At
+	}
+	return time.Time{}
+}
+
+// Facts are what Next must know of the world: the clock, the application's policy, and what the person has.
+type Facts struct {
+	Now         time.Time
+	Policy      policy.Policy
+	Enrollments []ident.Enrollment
+}
+
+func (f Facts) need(s State) policy.Need {
+	var enrolled []ident.Kind
+	for _, e := range f.Enrollments {
+		enrolled = append(enrolled, e.Kind)
+	}
+	return f.Policy.Need(policy.Have{Enrolled: enrolled, Proved: s.Proved(), Skipped: s.Skipped})
+}
+
+// An Event is what happened.
+type Event interface{ event() }
+
+// The events.
+type (
+	// Named: a name was given, without a password. The user is known to the engine or not; the flow goes
+	// on alike (S-24). Reset unless the name alone is asked for.
+	Named struct {
+		Login string
+		User  ident.UserID // empty: nobody holds that name
+	}
+	// SignedIn: name and password were given and the password is right.
+	SignedIn struct {
+		Login string
+		User  ident.UserID
+	}
+	// Refused: name and password were given and are not right. Who it was is not kept.
+	Refused struct{ Login string }
+	// ToVerify: an enrolled authenticator was chosen; without a method one is asked for.
+	ToVerify struct {
+		Kind       ident.Kind
+		Enrollment ident.EnrollmentID
+		Method     ident.Method
+		Challenge  ChallengeID
+	}
+	// ToEnroll: an authenticator to set up was chosen; without its data that is asked for.
+	ToEnroll struct {
+		Kind      ident.Kind
+		Method    ident.Method
+		Challenge ChallengeID
+		Number    secret.Text
+		Hint      string
+	}
+	// Answered: a proof was given. Enrollment is what a right one to an enrolling step creates.
+	Answered struct {
+		OK     bool
+		Answer secret.Digest
+		New    ident.Enrollment
+	}
+	// Resent: the code was sent again, perhaps a new one.
+	Resent struct{ Challenge ChallengeID }
+	// Skipped: what is on offer was declined.
+	Skipped struct{}
+	// Cancel: the person gave up.
+	Cancel struct{}
+)
+
+func (Named) event()    {}
+func (SignedIn) event() {}
+func (Refused) event()  {}
+func (ToVerify) event() {}
+func (ToEnroll) event() {}
+func (Answered) event() {}
+func (Resent) event()   {}
+func (Skipped) event()  {}
+func (Cancel) event()   {}
+
+// An Effect is what must join the same commit as the new state.
+type Effect interface{ effect() }
+
+// The effects.
+type (
+	// Record writes an audit event.
+	Record struct {
+		Type audit.Type
+		OK   bool
+		Kind ident.Kind
+	}
+	// Spend uses up the challenge: it opens nothing any more (S-13).
+	Spend struct{ Challenge ChallengeID }
+	// Save stores the enrollment that was just proved.
+	Save struct{ Enrollment ident.Enrollment }
+	// Issue makes the one interaction code of this flow (S-23).
+	Issue struct{}
+)
+
+func (Record) effect() {}
+func (Spend) effect()  {}
+func (Save) effect()   {}
+func (Issue) effect()  {}
+
+// ErrNotOffered is returned for an event that the stage does not know; the state is unchanged (S-19).
+type ErrNotOffered struct {
+	Stage Stage
+	Event Event
+}
+
+func (e ErrNotOffered) Error() string {
+	return "flow: not offered at stage " + string(e.Stage)
+}
+
+type move func(State, Facts, Event) (State, []Effect, error)
+
+// moves is the whole machine: stage by stage, what may happen there. Anything not listed is refused.
+// Naming oneself and cancelling are possible at every live stage: a person may change their mind, and
+// a second tab may still show the first page.
+var moves = map[Stage]move{
+	Identify:     anywhere(refuse),
+	VerifySelect: anywhere(verifying),
+	VerifyData:   anywhere(verifying),
+	Verify:       anywhere(proving),
+	EnrollSelect: anywhere(enrolling),
+	EnrollData:   anywhere(enrolling),
+	Enroll:       anywhere(provingNew),
+}
+
+// Next returns the state after the event and what must be committed with it. It changes nothing it was given.
+func Next(s State, f Facts, ev Event) (State, []Effect, error) {
+	m, ok := moves[s.Stage]
+	if !ok {
+		return s, nil, ErrNotOffered{s.Stage, ev}
+	}
+	next, effects, err := m(s, f, ev)
+	if err != nil {
+		return s, nil, err
+	}
+	next.Seen = f.Now
+	return next, effects, nil
+}
+
+// anywhere handles what every live stage allows, and leaves the rest to the stage.
+func anywhere(stage move) move {
+	return func(s State, f Facts, ev Event) (State, []Effect, error) {
+		switch e := ev.(type) {
+		case Named:
+			s = restart(s, e.Login, e.User)
+			s.Stage, s.Current = Verify, Current{Kind: ident.Password, Method: ident.MethodPassword}
+			return s, []Effect{Record{audit.IdentifyOK, true, ""}}, nil
+		case SignedIn:
+			s = restart(s, e.Login, e.User)
+			return proved(s, f, ident.Password, ident.MethodPassword, Record{audit.PasswordOK, true, ident.Password})
+		case Refused:
+			s = restart(s, e.Login, "")
+			s.Stage = Identify
+			return s, []Effect{Record{audit.PasswordWrong, false, ident.Password}}, nil
+		case Cancel:
+			s.Stage, s.Current = Cancelled, Current{}
+			return s, []Effect{Record{audit.FlowCancelled, true, ""}}, nil
+		}
+		return stage(s, f, ev)
+	}
+}
+
+// restart forgets everything that was shown: another name, another person (S-21).
+func restart(s State, login string, u ident.UserID) State {
+	s.Login, s.User = login, u
+	s.Proofs, s.Skipped, s.Current = nil, nil, Current{}
+	return s
+}
+
+func refuse(s State, _ Facts, ev Event) (State, []Effect, error) {
+	return s, nil, ErrNotOffered{s.Stage, ev}
+}
+
+// verifying chooses among what the person has.
+func verifying(s State, f Facts, ev Event) (State, []Effect, error) {
+	e, ok := ev.(ToVerify)
+	if !ok || !slices.Contains(candidates(s, f), e.Kind) {
+		return s, nil, ErrNotOffered{s.Stage, ev}
+	}
+	s.Current = Current{Kind: e.Kind, Method: e.Method, Enrollment: e.Enrollment, Challenge: e.Challenge}
+	if s.Stage = Verify; e.Method == "" {
+		s.Stage = VerifyData
+	}
+	return s, sent(e.Challenge, e.Kind), nil
+}
+
+// proving awaits a proof of something enrolled; choosing again is still possible.
+func proving(s State, f Facts, ev Event) (State, []Effect, error) {
+	switch e := ev.(type) {
+	case ToVerify:
+		return verifying(s, f, e)
+	case Resent:
+		return resent(s, e)
+	case Answered:
+		if !e.OK {
+			// A wrong answer is not an error: it is a state we must save, or guessing is free.
+			return s, []Effect{Record{wrong(s.Current.Kind), false, s.Current.Kind}}, nil
+		}
+		s.Outcome.Answer = e.Answer
+		return proved(s, f, s.Current.Kind, s.Current.Method, spend(s, Record{right(s.Current.Kind), true, s.Current.Kind})...)
+	}
+	return s, nil, ErrNotOffered{s.Stage, ev}
+}
+
+// enrolling chooses what to set up, and skips what may be skipped.
+func enrolling(s State, f Facts, ev Event) (State, []Effect, error) {
+	need := f.need(s)
+	switch e := ev.(type) {
+	case ToEnroll:
+		if !slices.Contains(slices.Concat(need.Enroll, need.Offer), e.Kind) {
+			break
+		}
+		s.Current = Current{Kind: e.Kind, Method: e.Method, Challenge: e.Challenge, Number: e.Number, Hint: e.Hint}
+		if s.Stage = Enroll; e.Number == "" {
+			s.Stage = EnrollData
+		}
+		return s, sent(e.Challenge, e.Kind), nil
+	case Skipped:
+		if !need.Optional() {
+			break
+		}
+		s.Skipped = append(slices.Clone(s.Skipped), need.Offer...)
+		return advance(s, f, Record{audit.StepSkipped, true, ""})
+	}
+	return s, nil, ErrNotOffered{s.Stage, ev}
+}
+
+// provingNew awaits the proof of what is being set up; choosing again and skipping are still possible.
+func provingNew(s State, f Facts, ev Event) (State, []Effect, error) {
+	switch e := ev.(type) {
+	case ToEnroll, Skipped:
+		return enrolling(s, f, e)
+	case Resent:
+		return resent(s, e)
+	case Answered:
+		if !e.OK {
+			return s, []Effect{Record{wrong(s.Current.Kind), false, s.Current.Kind}}, nil
+		}
+		s.Outcome.Answer = e.Answer
+		f.Enrollments = append(slices.Clone(f.Enrollments), e.New)
+		effects := spend(s, Record{right(s.Current.Kind), true, s.Current.Kind}, Record{audit.FactorEnrolled, true, s.Current.Kind}, Save{e.New})
+		return proved(s, f, s.Current.Kind, s.Current.Method, effects...)
+	}
+	return s, nil, ErrNotOffered{s.Stage, ev}
+}
+
+func resent(s State, e Resent) (State, []Effect, error) {
+	if s.Current.Challenge == "" {
+		return s, nil, ErrNotOffered{s.Stage, e} // a password is not sent
+	}
+	s.Current.Challenge = e.Challenge
+	return s, sent(e.Challenge, s.Current.Kind), nil
+}
+
+func proved(s State, f Facts, k ident.Kind, m ident.Method, effects ...Effect) (State, []Effect, error) {
+	s.Proofs = append(slices.Clone(s.Proofs), Proof{k, m, f.Now})
+	return advance(s, f, effects...)
+}
+
+// advance asks the policy what is missing and moves to the stage that asks for it; nothing missing is the end.
+func advance(s State, f Facts, effects ...Effect) (State, []Effect, error) {
+	s.Current = Current{}
+	need := f.need(s)
+	switch {
+	case need.Met():
+		s.Stage, s.Outcome.At = Done, f.Now
+		return s, append(effects, Record{audit.SignedIn, true, ""}, Issue{}), nil
+	case len(need.Verify) > 1:
+		s.Stage = VerifySelect
+	case len(need.Verify) == 1:
+		e, _ := ident.Find(f.Enrollments, need.Verify[0])
+		s.Stage, s.Current = VerifyData, Current{Kind: e.Kind, Enrollment: e.ID}
+	default:
+		s.Stage = EnrollSelect
+	}
+	return s, effects, nil
+}
+
+// candidates lists what may be verified now. Before anything is known of the person that is the
+// password alone, for known and unknown names alike.
+func candidates(s State, f Facts) []ident.Kind {
+	if len(s.Proofs) == 0 {
+		return []ident.Kind{ident.Password}
+	}
+	return f.need(s).Verify
+}
+
+func spend(s State, effects ...Effect) []Effect {
+	if s.Current.Challenge != "" {
+		effects = append(effects, Spend{s.Current.Challenge})
+	}
+	return effects
+}
+
+func sent(c ChallengeID, k ident.Kind) []Effect {
+	if c == "" {
+		return nil
+	}
+	return []Effect{Record{audit.CodeSent, true, k}}
+}
+
+func right(k ident.Kind) audit.Type {
+	if k == ident.Password {
+		return audit.PasswordOK
+	}
+	return audit.CodeOK
+}
+
+func wrong(k ident.Kind) audit.Type {
+	if k == ident.Password {
+		return audit.PasswordWrong
+	}
+	return audit.CodeWrong
+}

@@ -1,0 +1,80 @@
+// Package limit owns the arithmetic of limits: how many, how long, how soon again.
+//
+// The numbers are plain values here; counting is done by the store in conditional statements, and
+// what a refusal looks like is the caller's business.
+package limit
+
+import "time"
+
+// Codes are the numbers of one-time codes (S-08 to S-10, S-14).
+type Codes struct {
+	Lifetime  time.Duration // never more than 10 minutes
+	Tries     int           // wrong answers per code
+	Resend    time.Duration // between two messages to one number, whatever the flow
+	Renew     time.Duration // with less than this left a resend makes a new code
+	PerFactor int           // wrong codes without a success before the factor is suspended
+	HardStop  int           // wrong codes without a success before it stays suspended
+}
+
+// DefaultCodes are the production numbers.
+func DefaultCodes() Codes {
+	return Codes{Lifetime: 5 * time.Minute, Tries: 5, Resend: 30 * time.Second, Renew: time.Minute, PerFactor: 10, HardStop: 100}
+}
+
+// Forever stands for a suspension that only an administrator ends.
+const Forever = 100 * 365 * 24 * time.Hour
+
+// Suspension returns how long a factor rests after this many wrong codes in a row; zero means not at
+// all. 15 minutes after the tenth, doubling with each ten more up to a day, for good at HardStop (S-10).
+func (c Codes) Suspension(failures int) time.Duration {
+	switch {
+	case c.PerFactor <= 0 || failures <= 0 || failures%c.PerFactor != 0:
+		return 0
+	case failures >= c.HardStop:
+		return Forever
+	}
+	d := 15 * time.Minute
+	for n := failures / c.PerFactor; n > 1 && d < 24*time.Hour; n-- {
+		d *= 2
+	}
+	return min(d, 24*time.Hour)
+}
+
+// A Window is so many in so long.
+type Window struct {
+	Max int
+	Per time.Duration
+}
+
+// Sends are the numbers of text messages (S-32, S-33). A nil list limits nothing.
+type Sends struct {
+	PerNumber           []Window // without a success in between
+	PerNumberInAll      []Window
+	PerAccountUnproved  []Window // to numbers not yet verified
+	PerAccountNewNumber Window   // different numbers not yet verified
+	PerAccountInAll     []Window
+}
+
+// DefaultSends are the production numbers.
+func DefaultSends() Sends {
+	const day = 24 * time.Hour
+	return Sends{
+		PerNumber:           []Window{{5, 10 * time.Minute}, {10, day}},
+		PerNumberInAll:      []Window{{30, day}},
+		PerAccountUnproved:  []Window{{5, 10 * time.Minute}},
+		PerAccountNewNumber: Window{3, day},
+		PerAccountInAll:     []Window{{20, day}},
+	}
+}
+
+// Flow is how long an unfinished sign-in lives (S-18, S-23).
+type Flow struct {
+	Idle, Absolute time.Duration
+	Code           time.Duration // interaction code
+	Repeat         time.Duration // the very same last answer is answered again
+}
+
+// DefaultFlow are the production numbers.
+func DefaultFlow() Flow {
+	return Flow{Idle: time.Hour, Absolute: 2 * time.Hour, Code: time.Minute, Repeat: 10 * time.Second}
+}

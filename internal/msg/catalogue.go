@@ -1,0 +1,156 @@
+package msg
+
+// catalogue holds each text in English, German, French and Spanish.
+var catalogue = map[Key][4]string{
+	AuthenticationFailed: {
+		"Authentication failed",
+		"Anmeldung fehlgeschlagen",
+		"Échec de l’authentification",
+		"Error de autenticación",
+	},
+	UnknownUser: {
+		"There is no account with the Username {0}.",
+		"Es gibt kein Konto mit dem Benutzernamen {0}.",
+		"Il n’existe aucun compte avec le nom d’utilisateur {0}.",
+		"No existe ninguna cuenta con el nombre de usuario {0}.",
+	},
+	NotAssigned: {
+		"User is not assigned to this application.",
+		"Der Benutzer ist dieser Anwendung nicht zugeordnet.",
+		"L’utilisateur n’est pas affecté à cette application.",
+		"El usuario no está asignado a esta aplicación.",
+	},
+	Unsatisfiable: {
+		`Unable to login to "{0}" at this time. For assistance, please contact your administrator.`,
+		"Die Anmeldung bei „{0}“ ist zurzeit nicht möglich. Bitte wenden Sie sich an Ihre Administration.",
+		"Impossible de se connecter à « {0} » pour le moment. Veuillez contacter votre administrateur.",
+		"No es posible iniciar sesión en «{0}» en este momento. Póngase en contacto con su administrador.",
+	},
+	InvalidCode: {
+		"Invalid code. Try again.",
+		"Der Code ist nicht richtig. Versuchen Sie es noch einmal.",
+		"Code incorrect. Veuillez réessayer.",
+		"El código no es válido. Inténtelo de nuevo.",
+	},
+	InvalidPhone: {
+		"Invalid Phone Number.",
+		"Die Telefonnummer ist ungültig.",
+		"Numéro de téléphone non valide.",
+		"El número de teléfono no es válido.",
+	},
+	SMSLimit: {
+		"You have reached the limit of sms requests, please try again later.",
+		"Sie haben zu viele SMS angefordert. Bitte versuchen Sie es später noch einmal.",
+		"Vous avez atteint la limite de demandes de SMS. Veuillez réessayer plus tard.",
+		"Ha alcanzado el límite de solicitudes de SMS. Inténtelo de nuevo más tarde.",
+	},
+	TooManyRequests: {
+		"Too many requests",
+		"Zu viele Anfragen",
+		"Trop de demandes",
+		"Demasiadas solicitudes",
+	},
+	RateLimited: {
+		"API call exceeded rate limit due to too many requests.",
+		"Zu viele Anfragen in kurzer Zeit.",
+		"Trop de demandes en peu de temps.",
+		"Demasiadas solicitudes en poco tiempo.",
+	},
+	FactorSuspended: {
+		"This factor is suspended for your account due to too many failed attempts",
+		"Dieses Verfahren ist nach zu vielen Fehlversuchen für Ihr Konto gesperrt",
+		"Cette méthode est suspendue pour votre compte après trop de tentatives infructueuses",
+		"Este método está suspendido en su cuenta por demasiados intentos fallidos",
+	},
+	SessionExpired: {
+		"You have been logged out due to inactivity. Refresh or return to the sign in screen.",
+		"Die Anmeldung ist abgelaufen. Laden Sie die Seite neu oder kehren Sie zur Anmeldung zurück.",
+		"Votre session a expiré. Actualisez la page ou revenez à l’écran de connexion.",
+		"La sesión ha caducado. Actualice la página o vuelva a la pantalla de inicio de sesión.",
+	},
+	FieldRequired: {
+		"'{0}' is required.",
+		"„{0}“ fehlt.",
+		"« {0} » est obligatoire.",
+		"«{0}» es obligatorio.",
+	},
+	Malformed: {
+		"The request body was not well-formed.",
+		"Die Anfrage war nicht wohlgeformt.",
+		"Le corps de la requête est mal formé.",
+		"El cuerpo de la solicitud no está bien formado.",
+	},
+	NotOffered: {
+		"Bad request.",
+		"Dieser Schritt ist jetzt nicht möglich.",
+		"Cette étape n’est pas possible maintenant.",
+		"Este paso no es posible ahora.",
+	},
+	MediaType: {
+		"Bad request.  Accept and/or Content-Type headers likely do not match supported values.",
+		"Der Inhaltstyp der Anfrage wird nicht unterstützt.",
+		"Le type de contenu de la requête n’est pas pris en charge.",
+		"El tipo de contenido de la solicitud no es compatible.",
+	},
+	Method: {
+		"The endpoint does not support the provided HTTP method",
+		"Diese Adresse unterstützt die HTTP-Methode nicht",
+		"Cette adresse ne prend pas en charge la méthode HTTP utilisée",
+		"Esta dirección no admite el método HTTP utilizado",
+	},
+	InternalError: {
+		"Internal Server Error",
+		"Interner Fehler",
+		"Erreur interne du serveur",
+		"Error interno del servidor",
+	},
+	Unavailable: {
+		"Server is unable to respond at the moment.",
+		"Der Server kann zurzeit nicht antworten.",
+		"Le serveur ne peut pas répondre pour le moment.",
+		"El servidor no puede responder en este momento.",
+	},
+	NotFound: {
+		"Not found",
+		"Nicht gefunden",
+		"Introuvable",
+		"No encontrado",
+	},
+	PasswordRequirements: {
+		"Password requirements were not met. {0}",
+		"Das Passwort erfüllt die Anforderungen nicht. {0}",
+		"Le mot de passe ne remplit pas les conditions requises. {0}",
+		"La contraseña no cumple los requisitos. {0}",
+	},
+	PasswordCommon: {
+		"This password was found in a list of commonly used passwords. Please try another password.",
+		"Dieses Passwort steht auf einer Liste häufig benutzter Passwörter. Bitte wählen Sie ein anderes.",
+		"Ce mot de passe figure dans une liste de mots de passe courants. Veuillez en choisir un autre.",
+		"Esta contraseña figura en una lista de contraseñas comunes. Pruebe con otra.",
+	},
+	SMSUnavailable: {
+		"Text messages cannot be sent at the moment. Please try again in a few minutes.",
+		"Zurzeit können keine SMS verschickt werden. Bitte versuchen Sie es in einigen Minuten noch einmal.",
+		"Les SMS ne peuvent pas être envoyés pour le moment. Veuillez réessayer dans quelques minutes.",
+		"En este momento no se pueden enviar SMS. Inténtelo de nuevo en unos minutos.",
+	},
+	TooBusy: {
+		"The server is busy. Please try again in a few seconds.",
+		"Der Server ist ausgelastet. Bitte versuchen Sie es in einigen Sekunden noch einmal.",
+		"Le serveur est très sollicité. Veuillez réessayer dans quelques secondes.",
+		"El servidor está ocupado. Inténtelo de nuevo en unos segundos.",
+	},
+	CodeText: {
+		"{1} is your code for {0}. It works for {2} minutes. Do not share it with anyone.",
+		"{1} ist Ihr Code für {0}. Er gilt {2} Minuten. Geben Sie ihn nicht weiter.",
+		"{1} est votre code pour {0}. Valable {2} minutes. Ne le communiquez pas.",
+		"{1} es tu codigo para {0}. Vale {2} minutos. No lo compartas.", // no accent: one segment of GSM 7 bit
+	},
+	LabelUsername:  {"Username", "Benutzername", "Nom d’utilisateur", "Nombre de usuario"},
+	LabelPassword:  {"Password", "Passwort", "Mot de passe", "Contraseña"},
+	LabelRemember:  {"Remember this device", "Dieses Gerät merken", "Mémoriser cet appareil", "Recordar este dispositivo"},
+	LabelPhone:     {"Phone", "Telefon", "Téléphone", "Teléfono"},
+	LabelPhoneNum:  {"Phone number", "Telefonnummer", "Numéro de téléphone", "Número de teléfono"},
+	LabelSMS:       {"SMS", "SMS", "SMS", "SMS"},
+	LabelEnterCode: {"Enter code", "Code eingeben", "Saisissez le code", "Introduzca el código"},
+}

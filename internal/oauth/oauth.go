@@ -1,0 +1,85 @@
+// Package oauth owns the words and rules of OAuth 2 and OpenID Connect that need no I/O.
+//
+// Clients and what they may do, redirect and origin matching, PKCE, scopes, what a grant remembers and
+// which claims a token carries. Endpoints are in op, signing in keys, state in store.
+package oauth
+
+import (
+	"time"
+
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
+)
+
+// ClientID names a client: 0oa….
+type ClientID string
+
+// A GrantType is a way to obtain tokens.
+type GrantType string
+
+// The grants there are.
+const (
+	InteractionCode GrantType = "interaction_code"
+	RefreshToken    GrantType = "refresh_token"
+)
+
+// A Client is a relying party.
+type Client struct {
+	ID            ClientID
+	Label         string
+	SecretDigests []secret.Digest // none: a public client. Several during a rotation.
+	Redirects     []string        // exact; 127.0.0.1 and [::1] match any port (RFC 8252 7.3)
+	PostLogout    []string
+	Origins       []string // trusted origins for CORS
+	AnyLoopback   bool     // dev's seeded client: any loopback redirect and origin
+	Grants        []GrantType
+	Scopes        []string
+	Policy        policy.Policy
+	// AuthenticatesAtInteract: a confidential client proves itself there too. Off for clients that cannot (okta-idx-golang).
+	AuthenticatesAtInteract bool
+	Disabled                bool
+	Created                 time.Time
+}
+
+// Confidential reports whether the client has a secret to keep.
+func (c Client) Confidential() bool { return len(c.SecretDigests) > 0 }
+
+// A Server is one authorization server of the organisation: {origin}/oauth2/{id}.
+type Server struct {
+	ID       string // default
+	Audience string // of its access tokens
+	Access   time.Duration
+	IDToken  time.Duration
+	Refresh  time.Duration // idle
+	Absolute time.Duration // of a refresh token's family
+	Scopes   []string
+}
+
+// DefaultServer is the authorization server that exists from the start.
+func DefaultServer() Server {
+	return Server{
+		ID: "default", Audience: "api://default",
+		Access: 15 * time.Minute, IDToken: time.Hour, Refresh: 7 * 24 * time.Hour, Absolute: 90 * 24 * time.Hour,
+		Scopes: []string{"openid", "profile", "email", "phone", "offline_access"},
+	}
+}
+
+// GrantID names a grant and the family of tokens issued from it: oar….
+type GrantID string
+
+// A Grant is what a person allowed a client, once: all tokens of one code and of its refreshes.
+type Grant struct {
+	ID       GrantID
+	Server   string
+	Client   ClientID
+	User     ident.UserID
+	Scopes   []string
+	Nonce    string
+	AuthTime time.Time
+	AMR      []string
+	ACR      string
+	Created  time.Time
+	Expires  time.Time // no token of the family outlives it
+	Revoked  bool
+}

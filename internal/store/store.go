@@ -1,0 +1,294 @@
+// Package store is the contract between the rooms that run things and the databases.
+//
+// [DB] opens transactions; a [Tx] is cut by use into small interfaces, so that a room names only what
+// it needs. There are three errors. The contract's meaning is in storetest, which every database
+// passes without waivers; its SQL is in sqlstore, written once.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
+)
+
+// The errors. All else is the database being ill; [ErrUnavailable] marks what may pass by itself.
+var (
+	ErrNotFound    = errors.New("store: not found")
+	ErrStale       = errors.New("store: changed meanwhile") // lost a race: read again, or give up
+	ErrSpent       = errors.New("store: used up")           // a limited thing that has no use left
+	ErrExists      = errors.New("store: exists already")
+	ErrUnavailable = errors.New("store: database unavailable") // away, full, read-only, locked: 503 and Retry-After
+)
+
+// DB is a database.
+type DB interface {
+	// View runs f over one consistent snapshot. f must not write.
+	View(ctx context.Context, f func(Tx) error) error
+	// Update runs f in a transaction and commits it durably before it returns nil (S-75). It is the only
+	// way to write. f may run more than once, so it touches only tx and plain values that it sets anew each
+	// time; after any error from tx it returns that error. Hash, verify and send before it or after it, never in it.
+	Update(ctx context.Context, f func(Tx) error) error
+	// Now is the database's clock, to compare with ours.
+	Now(ctx context.Context) (time.Time, error)
+	Close() error
+}
+
+// Tx is everything that can be read and written in one transaction.
+type Tx interface {
+	Flows
+	Challenges
+	Failures
+	Sends
+	Messages
+	People
+	Organisation
+	Codes
+	Grants
+	SigningKeys
+	Audit
+}
+
+// Flows keeps unfinished sign-ins, and finished ones until they expire.
+type Flows interface {
+	// AddFlow saves a new flow.
+	AddFlow(ctx context.Context, s flow.State, expires time.Time) error
+	// Flow returns ErrNotFound for a handle nobody holds. Expired flows are returned until they are
+	// swept: the caller judges by its own clock.
+	Flow(ctx context.Context, h flow.Handle) (flow.State, error)
+	// FlowByInteraction finds a flow by the digest of its interaction handle.
+	FlowByInteraction(ctx context.Context, h secret.Digest) (flow.State, error)
+	// PutFlow saves s if nobody saved it since it was read (s.Version), else ErrStale. A later read has Version+1.
+	PutFlow(ctx context.Context, s flow.State, expires time.Time) error
+}
+
+// A Challenge is a code that is out. The code itself is derived from Nonce and not stored (S-07).
+type Challenge struct {
+	ID      flow.ChallengeID
+	Flow    flow.Handle
+	User    ident.UserID
+	Kind    ident.Kind
+	Method  ident.Method
+	Number  secret.Text // where it went; sealed in the database
+	Nonce   [16]byte
+	Created time.Time
+	Expires time.Time
+	Tries   int
+	Used    time.Time // zero: not yet
+}
+
+// Challenges keeps codes that are out.
+type Challenges interface {
+	AddChallenge(ctx context.Context, c Challenge) error
+	Challenge(ctx context.Context, id flow.ChallengeID) (Challenge, error)
+	// CountTry counts one try by one conditional statement and returns the challenge as it then is.
+	// ErrSpent if max tries were counted already or the challenge is used (S-11).
+	CountTry(ctx context.Context, id flow.ChallengeID, max int) (Challenge, error)
+	// SpendChallenge uses the challenge up; ErrSpent for all but the first (S-13).
+	SpendChallenge(ctx context.Context, id flow.ChallengeID, at time.Time) error
+}
+
+// Failures counts wrong codes per account and kind, over all flows (S-10).
+type Failures interface {
+	// CountFailure counts one attempt before it is judged and applies the suspension that the new count
+	// asks for. suspended is when an attempt may be made again; if that is after now the attempt was
+	// refused and not counted.
+	CountFailure(ctx context.Context, u ident.UserID, k ident.Kind, now time.Time, l limit.Codes) (failures int, suspended time.Time, err error)
+	// ClearFailures is what a success does.
+	ClearFailures(ctx context.Context, u ident.UserID, k ident.Kind) error
+	// Suspended returns until when the kind is suspended for the user; zero if it is not.
+	Suspended(ctx context.Context, u ident.UserID, k ident.Kind) (time.Time, error)
+}
+
+// A Send is one text message as the limits see it.
+type Send struct {
+	ID     string
+	Number secret.Digest // keyed digest of the number
+	User   ident.UserID
+	At     time.Time
+	Proved bool // the number was an enrolled one when it was sent
+}
+
+// Sends remembers messages, for the limits of S-14, S-32 and S-33.
+type Sends interface {
+	// HoldSends makes transactions about one number or user take turns until they end, so that counting
+	// and adding cannot race. Call it before the reads.
+	HoldSends(ctx context.Context, number secret.Digest, u ident.UserID) error
+	// LastSend is when the number last got a message; zero if never.
+	LastSend(ctx context.Context, number secret.Digest) (time.Time, error)
+	// CountSends counts what was sent since, by number or by user (the other one empty).
+	CountSends(ctx context.Context, q SendQuery) (int, error)
+	AddSend(ctx context.Context, s Send) error
+	// ClearSends is what a success does for the number: it stops counting for queries with Open.
+	ClearSends(ctx context.Context, number secret.Digest) error
+	// DropSend gives the allowance back when a gateway did not take the message (S-36).
+	DropSend(ctx context.Context, id string) error
+}
+
+// A SendQuery says which messages to count.
+type SendQuery struct {
+	Number   secret.Digest // or zero
+	User     ident.UserID  // or empty
+	Since    time.Time
+	Open     bool // only those that no success has cleared
+	Unproved bool // only those to numbers not enrolled then
+	Numbers  bool // count different numbers, not messages
+}
+
+// MessageStatus is where a message stands.
+type MessageStatus string
+
+// A message waits, and then one of the others, for good.
+const (
+	Waiting MessageStatus = "waiting"
+	Sent    MessageStatus = "sent"
+	Refused MessageStatus = "refused" // the gateway says this number gets nothing
+	Failed  MessageStatus = "failed"  // no gateway took it in time
+)
+
+// A Message is an outbox row: something to tell somebody, written in the commit that caused it.
+type Message struct {
+	ID       string // also the idempotency key towards gateways
+	Channel  string // sms
+	To       secret.Text
+	Body     secret.Text
+	Send     string // the Send to drop when it fails; may be empty
+	Created  time.Time
+	NotAfter time.Time // not sent any more after this: the code is dead
+	Attempts int
+	Status   MessageStatus
+	Due      time.Time // next attempt; or, with a lease, when another node may take it
+	Lease    string    // who has it in hand
+}
+
+// Messages is the outbox.
+type Messages interface {
+	// AddMessage writes a row; with a lease it is in that worker's hands at once.
+	AddMessage(ctx context.Context, m Message) error
+	// LeaseMessages takes up to n due waiting messages until the given time.
+	LeaseMessages(ctx context.Context, worker string, now, until time.Time, n int) ([]Message, error)
+	// Settle gives a message its final status, if worker still holds it or nobody does; else ErrStale. It
+	// forgets number and body: what was sent is not kept.
+	Settle(ctx context.Context, id, worker string, s MessageStatus, at time.Time) error
+	// Postpone hands a message back to be tried again at due, with one more attempt counted.
+	Postpone(ctx context.Context, id, worker string, due time.Time) error
+}
+
+// People keeps users and their enrollments.
+type People interface {
+	AddUser(ctx context.Context, u ident.User) error // ErrExists if the login is taken
+	PutUser(ctx context.Context, u ident.User) error
+	User(ctx context.Context, id ident.UserID) (ident.User, error)
+	// UserByLogin takes the folded login.
+	UserByLogin(ctx context.Context, folded string) (ident.User, error)
+	// Enrollments returns a user's enrollments, oldest first.
+	Enrollments(ctx context.Context, u ident.UserID) ([]ident.Enrollment, error)
+	AddEnrollment(ctx context.Context, e ident.Enrollment) error // ErrExists: the user has that kind already
+	// PutEnrollment replaces the secret (a re-hashed password).
+	PutEnrollment(ctx context.Context, e ident.Enrollment) error
+	DropEnrollment(ctx context.Context, id ident.EnrollmentID) error
+}
+
+// Organisation keeps what an operator sets up.
+type Organisation interface {
+	// OrgID is 00o…, made once.
+	OrgID(ctx context.Context) (string, error)
+	PutAuthenticator(ctx context.Context, a ident.Authenticator) error
+	Authenticators(ctx context.Context) ([]ident.Authenticator, error)
+	PutClient(ctx context.Context, c oauth.Client) error
+	Client(ctx context.Context, id oauth.ClientID) (oauth.Client, error)
+	Clients(ctx context.Context) ([]oauth.Client, error)
+	PutServer(ctx context.Context, s oauth.Server) error
+	Server(ctx context.Context, id string) (oauth.Server, error)
+	Servers(ctx context.Context) ([]oauth.Server, error)
+	// Setting and PutSetting keep single values: the key check, the epoch.
+	Setting(ctx context.Context, name string) (string, error)
+	PutSetting(ctx context.Context, name, value string) error
+}
+
+// A Code is an interaction code, as its digest.
+type Code struct {
+	Digest   secret.Digest
+	Redirect string
+	PKCE     string // the S256 challenge
+	Expires  time.Time
+	Grant    oauth.Grant // what redeeming it gives; the grant exists from then on
+	Used     time.Time
+}
+
+// Codes keeps interaction codes.
+type Codes interface {
+	AddCode(ctx context.Context, c Code) error
+	// SpendCode uses the code up by one conditional statement and returns it. A code used already is
+	// returned with ErrSpent, so that its tokens can be revoked (S-56); ErrNotFound if nobody made it.
+	SpendCode(ctx context.Context, d secret.Digest, at time.Time) (Code, error)
+}
+
+// A Refresh is a refresh token, as its digest.
+type Refresh struct {
+	Digest  secret.Digest
+	Grant   oauth.GrantID
+	Created time.Time
+	Expires time.Time
+	Used    time.Time
+}
+
+// Grants keeps what was granted and the refresh tokens of it.
+type Grants interface {
+	AddGrant(ctx context.Context, g oauth.Grant) error
+	Grant(ctx context.Context, id oauth.GrantID) (oauth.Grant, error)
+	// RevokeGrant ends a family; revoking what is not there is no error (a code may be replayed before its grant exists).
+	RevokeGrant(ctx context.Context, id oauth.GrantID) error
+	AddRefresh(ctx context.Context, r Refresh) error
+	Refresh(ctx context.Context, d secret.Digest) (Refresh, error)
+	// SpendRefresh uses a refresh token up; a used one is returned with ErrSpent (S-60).
+	SpendRefresh(ctx context.Context, d secret.Digest, at time.Time) (Refresh, error)
+	// RevokeToken refuses one access token until it expires by itself.
+	RevokeToken(ctx context.Context, jti string, expires time.Time) error
+	// TokenHolder answers userinfo and introspection in one read: the user, unless the token or its grant is
+	// revoked (ErrSpent) or the user is gone (ErrNotFound).
+	TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error)
+}
+
+// A SigningKey is a key pair as it is stored, its private part sealed in the database.
+type SigningKey struct {
+	ID      string // kid
+	Alg     string // RS256
+	Private []byte // PKCS #8
+	Created time.Time
+	From    time.Time // signs from then on
+	Retired time.Time // zero: not yet
+}
+
+// SigningKeys keeps them.
+type SigningKeys interface {
+	SigningKeys(ctx context.Context) ([]SigningKey, error) // oldest first
+	// AddSigningKey is ErrExists if the id is taken.
+	AddSigningKey(ctx context.Context, k SigningKey) error
+	PutSigningKey(ctx context.Context, k SigningKey) error
+}
+
+// Audit is the log of what happened.
+type Audit interface {
+	// Record appends events, in order.
+	Record(ctx context.Context, events ...audit.Event) error
+	// Events returns up to n events after the given position, and the position after them.
+	Events(ctx context.Context, after int64, n int) (events []audit.Event, next int64, err error)
+}
+
+// Sweeper removes what has expired, in small batches (S-86). A DB offers it.
+type Sweeper interface {
+	// Sweep removes up to n rows of each kind that ended before the given time, and reports whether there may be more.
+	Sweep(ctx context.Context, before time.Time, n int) (more bool, err error)
+}
+
+// Resetter empties a database back to nothing but its schema. Only the dev door uses it.
+type Resetter interface {
+	Reset(ctx context.Context) error
+}
