@@ -37,6 +37,7 @@ type In struct {
 
 // Challenge is what the frame remembers between sending and answering.
 type Challenge struct {
+	Number  secret.Text
 	Binding string // id, flow, user, kind and number in one string: a code opens only what it was made for (S-12)
 	Nonce   [16]byte
 	Expires time.Time
