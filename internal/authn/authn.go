@@ -45,8 +45,8 @@ type Challenge struct {
 
 // Out says what to send, and what to keep.
 type Out struct {
-	Number secret.Text // where the code goes, E.164
-	Hint   string      // the same, masked
+	Secret secret.Text // kept once proved: the number that a code goes to, a password's hash
+	Hint   string      // what may be shown of it
 	Proved bool        // the number is an enrolled one
 }
 

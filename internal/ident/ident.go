@@ -109,10 +109,13 @@ func Find(all []Enrollment, k Kind) (Enrollment, bool) {
 }
 
 // NewID returns prefix and 17 random letters and digits, the shape that clients expect (00u…, 0oa…, aut…).
-func NewID(prefix string) string {
+func NewID(prefix string) string { return IDFrom(prefix, secret.Bytes(20)) }
+
+// IDFrom is NewID over given bytes, for ids that must come out the same again.
+func IDFrom(prefix string, b []byte) string {
 	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	const n = 17 // 101 bits
-	v := new(big.Int).SetBytes(secret.Bytes(20))
+	v := new(big.Int).SetBytes(b)
 	base, digit := big.NewInt(int64(len(letters))), new(big.Int)
 	id := make([]byte, n)
 	for i := range id {

@@ -1,0 +1,226 @@
+// Package engine runs a sign-in: it reads, judges, and commits.
+//
+// Each step is one method. It reads what it must in one View, lets a plug-in judge a proof with nothing
+// locked, asks flow what comes next, and commits the new state with all that belongs to it in one
+// Update. If the flow moved meanwhile it reads again. The rules are not here: what follows what is in
+// flow, what is asked for in policy, what a proof is in authn.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"time"
+
+	"latchkey.dev/internal/authn"
+	"latchkey.dev/internal/fault"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// A Sender carries messages that were just committed with its lease.
+type Sender interface {
+	Name() string
+	Lease() time.Duration
+	// Deliver hands the message over and waits a moment for the verdict; Waiting if it is not known yet.
+	Deliver(ctx context.Context, m store.Message) store.MessageStatus
+}
+
+// Config is everything the engine needs.
+type Config struct {
+	Store         store.DB
+	Keys          *secret.Keys
+	Plugins       []authn.Authenticator
+	Sender        Sender
+	Now           func() time.Time
+	Flow          limit.Flow
+	Codes         limit.Codes
+	Sends         limit.Sends
+	RevealUnknown bool   // S-24: tell that a name is unknown
+	Origin        string // https://id.example; its host ends a text message
+	Hashes        int    // password hashes at once; zero is one per core
+	Log           *slog.Logger
+}
+
+// Engine runs sign-ins.
+type Engine struct {
+	Config
+	plugins map[ident.Kind]authn.Authenticator
+	host    string
+	hashes  chan struct{}
+}
+
+// New checks the parts and makes an engine.
+func New(c Config) (*Engine, error) {
+	e := &Engine{Config: c, plugins: map[ident.Kind]authn.Authenticator{}}
+	for _, p := range c.Plugins {
+		e.plugins[p.Kind()] = p
+	}
+	if e.plugins[ident.Password] == nil {
+		return nil, errors.New("engine: no password plug-in: every sign-in begins with one")
+	}
+	origin, err := url.Parse(c.Origin)
+	if err != nil || origin.Host == "" {
+		return nil, fmt.Errorf("engine: origin %q is no URL with a host", c.Origin)
+	}
+	e.host = origin.Hostname()
+	if c.Hashes <= 0 {
+		c.Hashes = runtime.NumCPU()
+	}
+	e.hashes = make(chan struct{}, c.Hashes)
+	if e.Log == nil {
+		e.Log = slog.New(slog.DiscardHandler)
+	}
+	return e, nil
+}
+
+// A Page is where a person stands: what the faces draw.
+type Page struct {
+	Handle         secret.Text
+	Expires        time.Time
+	Offer          flow.Offer
+	Client         oauth.Client
+	Server         string // of the token endpoint that redeems the code
+	Login          string // as typed
+	User           ident.User
+	Enrollments    []ident.Enrollment // the person's, or what stands for them (S-24)
+	Authenticators []ident.Authenticator
+	Code           secret.Text // on success
+}
+
+// scene is everything that one step looks at.
+type scene struct {
+	handle         secret.Text
+	state          flow.State
+	client         oauth.Client
+	policy         policy.Policy
+	user           ident.User
+	enrollments    []ident.Enrollment
+	authenticators []ident.Authenticator
+	now            time.Time
+}
+
+func (sc scene) facts() flow.Facts {
+	return flow.Facts{Now: sc.now, Policy: sc.policy, Enrollments: sc.enrollments}
+}
+
+// expired is the answer to a handle that is unknown, expired, cancelled or finished (S-18): one answer
+// for all, so that nothing is learned from it.
+func expired(why string) error {
+	return fault.New(fault.Expired, msg.SessionExpired, "handle is %s", why).Alone()
+}
+
+// look reads the scene of a live or just finished flow.
+func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.Tx) (flow.State, error)) (scene, error) {
+	sc := scene{handle: handle, now: e.Now()}
+	err := e.Store.View(ctx, func(tx store.Tx) error {
+		var err error
+		if sc.state, err = find(tx); err != nil {
+			return err
+		}
+		if sc.client, err = tx.Client(ctx, sc.state.Request.Client); err != nil {
+			return err
+		}
+		if sc.authenticators, err = tx.Authenticators(ctx); err != nil {
+			return err
+		}
+		if sc.state.User == "" {
+			return nil
+		}
+		if sc.user, err = tx.User(ctx, sc.state.User); err != nil {
+			return err
+		}
+		sc.enrollments, err = tx.Enrollments(ctx, sc.state.User)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return sc, expired("unknown")
+	case err != nil:
+		return sc, ill(err)
+	case sc.client.Disabled:
+		return sc, expired("of a disabled client")
+	case sc.state.User != "" && sc.user.Status != ident.Active:
+		return sc, expired("of a user who is not active")
+	}
+	raised, ok := sc.client.Policy.Raise(sc.state.Request.ACR)
+	if !ok {
+		return sc, expired("of a class that is no longer served")
+	}
+	sc.policy = raised
+	return sc, nil
+}
+
+// live reads the scene of a flow on which steps can be taken.
+func (e *Engine) live(ctx context.Context, handle secret.Text) (scene, error) {
+	sc, err := e.byState(ctx, handle)
+	if err == nil && !sc.state.Live(e.Flow, sc.now) {
+		return sc, expired(string(sc.state.Stage) + " or out of time")
+	}
+	return sc, err
+}
+
+func (e *Engine) byState(ctx context.Context, handle secret.Text) (scene, error) {
+	digest := secret.DigestOf(secret.StateHandle, handle.Reveal())
+	return e.look(ctx, handle, func(tx store.Tx) (flow.State, error) { return tx.Flow(ctx, digest) })
+}
+
+// page draws the scene.
+func (e *Engine) page(sc scene) *Page {
+	p := &Page{
+		Handle: sc.handle, Expires: sc.state.Expires(e.Flow), Offer: flow.Offers(sc.state, sc.facts()),
+		Client: sc.client, Server: sc.state.Request.Server, Login: sc.state.Login, User: sc.user,
+		Enrollments: sc.enrollments, Authenticators: sc.authenticators,
+	}
+	if sc.state.Stage == flow.Verify && sc.state.Current.Kind == ident.Password {
+		p.Enrollments = []ident.Enrollment{e.passwordOf(sc)}
+	}
+	if sc.state.Stage == flow.Done {
+		p.Code = e.successCode(sc)
+	}
+	return p
+}
+
+// passwordOf returns the password enrollment to show. A name that nobody holds, or that has none, shows
+// one that looks like the others and stays the same for that name (seed walk 4.2).
+func (e *Engine) passwordOf(sc scene) ident.Enrollment {
+	if real, ok := ident.Find(sc.enrollments, ident.Password); ok {
+		return real
+	}
+	folded, _ := ident.FoldLogin(sc.state.Login)
+	look := e.Keys.MAC(secret.MACLogin, "enrollment", folded)
+	return ident.Enrollment{ID: ident.EnrollmentID(ident.IDFrom("lae", look[:])), Kind: ident.Password, Method: ident.MethodPassword}
+}
+
+// stateHandle derives the state handle that belongs to an interaction handle, so that introspecting gives
+// the same one each time though only digests are stored. The prefix keeps clients from taking it for a
+// token of the classic engine (idx 4.2).
+func (e *Engine) stateHandle(parts ...string) secret.Text {
+	return "02" + e.Keys.Token(secret.MACStateHandle, parts...)
+}
+
+// successCode derives the one interaction code of a flow: an answer repeated gets the same one (S-23).
+func (e *Engine) successCode(sc scene) secret.Text {
+	return e.Keys.Token(secret.MACSuccess, sc.handle.Reveal())
+}
+
+// ill turns a database's error into a fault: what may pass by itself is 503, all else is ours.
+func ill(err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return fault.New(fault.Unavailable, msg.Unavailable, "%w", err).Alone().After(2 * time.Second)
+	}
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return err
+	}
+	return fmt.Errorf("engine: %w", err)
+}

@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"latchkey.dev/internal/authn"
+	"latchkey.dev/internal/authn/password"
+	"latchkey.dev/internal/fault"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/msg"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// hashPatience is how long a sign-in waits for its turn to be hashed (S-01).
+const hashPatience = 3 * time.Second
+
+// A Claimant is who somebody says they are.
+type Claimant struct {
+	Login    string
+	Password secret.Text
+	Typed    bool // a password was sent, be it empty
+}
+
+// claim is a claimant looked up and judged, once: hashing is too dear to repeat when a step is overtaken.
+type claim struct {
+	user        ident.User
+	enrollments []ident.Enrollment
+	known       bool
+	judged      bool
+	verdict     authn.Verdict
+}
+
+// Identify takes a name, and the password where the page asks for both.
+func (e *Engine) Identify(ctx context.Context, handle secret.Text, c Claimant) (*Page, error) {
+	var who claim
+	return again(func() (*Page, error) {
+		sc, err := e.byState(ctx, handle)
+		if err != nil {
+			return nil, err
+		}
+		if sc.state.Stage == flow.Done && c.Typed && !sc.policy.IdentifierFirst {
+			return e.identifiedTwice(ctx, sc, c, &who)
+		}
+		if !sc.state.Live(e.Flow, sc.now) {
+			return nil, expired(string(sc.state.Stage) + " or out of time")
+		}
+		switch {
+		case c.Login == "":
+			return e.page(sc), missing("identifier")
+		case sc.policy.IdentifierFirst:
+			return e.named(ctx, sc, c)
+		case !c.Typed:
+			return e.page(sc), missing("passcode")
+		}
+		if err := e.judge(ctx, c, &who); err != nil {
+			return e.pageUnless(sc, err)
+		}
+		return e.signIn(ctx, sc, c, who)
+	})
+}
+
+func missing(field string) error {
+	return fault.New(fault.Invalid, msg.FieldRequired, "no %s", field).With(field).At(field)
+}
+
+// named goes on to the password whoever it is, in hide mode; reveal mode says that nobody holds the name.
+func (e *Engine) named(ctx context.Context, sc scene, c Claimant) (*Page, error) {
+	who, err := e.find(ctx, c.Login)
+	if err != nil {
+		return nil, err
+	}
+	if !who.known && e.RevealUnknown {
+		return e.unknown(ctx, sc, c)
+	}
+	after := sc
+	after.user, after.enrollments = who.user, who.enrollments
+	after, err = e.commit(ctx, after, flow.Named{Login: c.Login, User: who.user.ID})
+	if err != nil {
+		return nil, ill(err)
+	}
+	return e.page(after), nil
+}
+
+// signIn moves the flow by a judged name and password.
+func (e *Engine) signIn(ctx context.Context, sc scene, c Claimant, who claim) (*Page, error) {
+	if !who.known && e.RevealUnknown {
+		return e.unknown(ctx, sc, c)
+	}
+	if !who.verdict.OK {
+		return e.refuse(ctx, sc, c)
+	}
+	after := sc
+	after.user, after.enrollments = who.user, who.enrollments
+	after, err := e.commit(ctx, after, flow.SignedIn{Login: c.Login, User: who.user.ID}, e.rehash(ctx, who))
+	if err != nil {
+		return nil, ill(err)
+	}
+	return e.page(after), nil
+}
+
+func (e *Engine) refuse(ctx context.Context, sc scene, c Claimant) (*Page, error) {
+	sc.user, sc.enrollments = ident.User{}, nil
+	after, err := e.commit(ctx, sc, flow.Refused{Login: c.Login})
+	if err != nil {
+		return nil, ill(err)
+	}
+	return e.page(after), fault.New(fault.Denied, msg.AuthenticationFailed, "name or password is wrong")
+}
+
+func (e *Engine) unknown(ctx context.Context, sc scene, c Claimant) (*Page, error) {
+	p, err := e.refuse(ctx, sc, c)
+	if f := (*fault.Fault)(nil); errors.As(err, &f) && f.Key == msg.AuthenticationFailed {
+		err = fault.New(fault.Notice, msg.UnknownUser, "nobody holds that name").With(c.Login)
+	}
+	return p, err
+}
+
+// identifiedTwice answers the very same password again for a moment after it ended the flow (S-23).
+func (e *Engine) identifiedTwice(ctx context.Context, sc scene, c Claimant, who *claim) (*Page, error) {
+	if len(sc.state.Proofs) != 1 || !sc.now.Before(sc.state.Outcome.At.Add(e.Flow.Repeat)) {
+		return nil, expired("finished")
+	}
+	if err := e.judge(ctx, c, who); err != nil {
+		return nil, err
+	}
+	if !who.verdict.OK || who.user.ID != sc.state.User {
+		return nil, expired("finished")
+	}
+	return e.page(sc), nil
+}
+
+// find looks a name up. A name that PRECIS refuses is a name that nobody holds.
+func (e *Engine) find(ctx context.Context, login string) (claim, error) {
+	var who claim
+	folded, ok := ident.FoldLogin(login)
+	if !ok {
+		return who, nil
+	}
+	err := e.Store.View(ctx, func(tx store.Tx) error {
+		var err error
+		if who.user, err = tx.UserByLogin(ctx, folded); err != nil {
+			return err
+		}
+		who.enrollments, err = tx.Enrollments(ctx, who.user.ID)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return claim{}, nil
+	case err != nil:
+		return claim{}, ill(err)
+	case who.user.Status != ident.Active:
+		return claim{}, nil // answers like a name that nobody holds, in the same time (S-24)
+	}
+	who.known = true
+	return who, nil
+}
+
+// judge looks the claimant up and verifies the password, if that was not done yet.
+func (e *Engine) judge(ctx context.Context, c Claimant, who *claim) error {
+	if who.judged {
+		return nil
+	}
+	found, err := e.find(ctx, c.Login)
+	if err != nil {
+		return err
+	}
+	enrolled, _ := ident.Find(found.enrollments, ident.Password)
+	found.verdict, err = e.verifyPassword(ctx, authn.In{Now: e.Now(), User: found.user, Enrollment: enrolled, Answer: c.Password})
+	if err != nil {
+		return err
+	}
+	found.judged = true
+	*who = found
+	return nil
+}
+
+// verifyPassword waits for a turn and hashes. Turns are given in the order of asking; who waits too long
+// is sent away, so that the queue stays short and memory bounded.
+func (e *Engine) verifyPassword(ctx context.Context, in authn.In) (authn.Verdict, error) {
+	if len(in.Answer) > password.MaxBytes {
+		return authn.Verdict{}, fault.New(fault.Invalid, msg.Malformed, "password of %d bytes", len(in.Answer))
+	}
+	patience := time.NewTimer(hashPatience)
+	defer patience.Stop()
+	select {
+	case e.hashes <- struct{}{}:
+		defer func() { <-e.hashes }()
+		return e.plugins[ident.Password].Verify(in)
+	case <-patience.C:
+		return authn.Verdict{}, fault.New(fault.Unavailable, msg.TooBusy, "waited %s for a turn to hash", hashPatience).After(2 * time.Second)
+	case <-ctx.Done():
+		return authn.Verdict{}, fault.New(fault.Unavailable, msg.TooBusy, "waiting for a turn to hash: %w", ctx.Err()).After(2 * time.Second)
+	}
+}
+
+// rehash keeps the password under today's parameters, in the commit of the sign-in that showed it (S-01).
+func (e *Engine) rehash(ctx context.Context, who claim) func(store.Tx) error {
+	return func(tx store.Tx) error {
+		if who.verdict.Replace == "" {
+			return nil
+		}
+		enrolled, _ := ident.Find(who.enrollments, ident.Password)
+		enrolled.Secret = who.verdict.Replace
+		return tx.PutEnrollment(ctx, enrolled)
+	}
+}
+
+// pageUnless shows the page beside a refusal, unless the refusal is to stand alone.
+func (e *Engine) pageUnless(sc scene, err error) (*Page, error) {
+	if f := (*fault.Fault)(nil); errors.As(err, &f) && !f.Bare {
+		return e.page(sc), err
+	}
+	return nil, err
+}

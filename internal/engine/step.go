@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/fault"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/msg"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
+	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// rereads bounds how often a step starts over because another request moved the flow. Each time somebody
+// else made progress, so more than a few mean an attack or a loop.
+const rereads = 8
+
+// again runs a step until it is not overtaken.
+func again(step func() (*Page, error)) (*Page, error) {
+	for range rereads {
+		p, err := step()
+		if !errors.Is(err, store.ErrStale) {
+			return p, err
+		}
+	}
+	return nil, fault.New(fault.Throttled, msg.TooManyRequests, "overtaken %d times", rereads).Alone().After(time.Second)
+}
+
+// commit applies an event and everything that must land with it, then returns the scene after it. The
+// scene it was given is not changed: after an error it is still what the database holds.
+func (e *Engine) commit(ctx context.Context, sc scene, ev flow.Event, with ...func(store.Tx) error) (scene, error) {
+	next, effects, err := flow.Next(sc.state, sc.facts(), ev)
+	if err != nil {
+		return sc, e.notOffered(err)
+	}
+	err = e.Store.Update(ctx, func(tx store.Tx) error {
+		for _, f := range with {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		return e.carryOut(ctx, tx, sc, next, effects)
+	})
+	if err != nil {
+		return sc, err
+	}
+	for _, effect := range effects {
+		if save, ok := effect.(flow.Save); ok {
+			sc.enrollments = append(append([]ident.Enrollment(nil), sc.enrollments...), save.Enrollment)
+		}
+	}
+	sc.state = next
+	sc.state.Version++
+	return sc, nil
+}
+
+// carryOut writes the state and its effects.
+func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.State, effects []flow.Effect) error {
+	if err := tx.PutFlow(ctx, next, next.Expires(e.Flow)); err != nil {
+		return err
+	}
+	var events []audit.Event
+	sc.state = next
+	for _, effect := range effects {
+		var err error
+		switch ef := effect.(type) {
+		case flow.Record:
+			events = append(events, e.event(ctx, sc, ef))
+		case flow.Spend:
+			err = tx.SpendChallenge(ctx, ef.Challenge, sc.now)
+		case flow.Save:
+			err = tx.AddEnrollment(ctx, ef.Enrollment)
+		case flow.Issue:
+			err = tx.AddCode(ctx, e.code(sc))
+		default:
+			err = fmt.Errorf("engine: no way to carry out %T", effect)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return tx.Record(ctx, events...)
+}
+
+// code is the interaction code's row, with the grant that redeeming it gives.
+func (e *Engine) code(sc scene) store.Code {
+	r := sc.state.Request
+	return store.Code{
+		Digest:   secret.DigestOf(secret.InteractionCode, e.successCode(sc).Reveal()),
+		Redirect: r.Redirect, PKCE: r.Challenge, Expires: sc.now.Add(e.Flow.Code),
+		Grant: oauth.Grant{
+			ID: oauth.GrantID(ident.NewID("oar")), Server: r.Server, Client: r.Client, User: sc.state.User, Scopes: r.Scopes,
+			Nonce: r.Nonce, AuthTime: sc.state.AuthTime(), AMR: policy.AMR(sc.state.Methods()), ACR: r.ACR, Created: sc.now,
+		},
+	}
+}
+
+// event describes what happened, without anything that S-72 forbids.
+func (e *Engine) event(ctx context.Context, sc scene, r flow.Record) audit.Event {
+	ev := audit.Event{
+		Type: r.Type, At: sc.now, OK: r.OK, User: string(sc.state.User), Client: string(sc.state.Request.Client),
+		Flow: sc.state.Handle.String(), Target: string(r.Kind), Source: obs.SourceOf(ctx),
+	}
+	if ev.User == "" && sc.state.Login != "" {
+		ev.Login = e.loginPseudonym(sc.state.Login)
+	}
+	if r.Kind == ident.Phone {
+		if n := e.number(sc); n != "" {
+			d := e.Keys.MAC(secret.MACPhone, n.Reveal())
+			ev.Finger = fmt.Sprintf("%x", d[:8])
+			ev.Target = e.hint(sc)
+		}
+	}
+	return ev
+}
+
+func (e *Engine) loginPseudonym(login string) string {
+	folded, _ := ident.FoldLogin(login)
+	d := e.Keys.MAC(secret.MACLogin, "audit", folded)
+	return fmt.Sprintf("%x", d[:8])
+}
+
+// number is where codes of the authenticator in work go.
+func (e *Engine) number(sc scene) secret.Text {
+	if sc.state.Current.Number != "" {
+		return sc.state.Current.Number
+	}
+	for _, en := range sc.enrollments {
+		if en.ID == sc.state.Current.Enrollment && en.Kind != ident.Password {
+			return en.Secret
+		}
+	}
+	return ""
+}
+
+func (e *Engine) hint(sc scene) string {
+	if sc.state.Current.Hint != "" {
+		return sc.state.Current.Hint
+	}
+	for _, en := range sc.enrollments {
+		if en.ID == sc.state.Current.Enrollment {
+			return en.Hint
+		}
+	}
+	return ""
+}
