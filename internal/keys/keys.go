@@ -1,0 +1,332 @@
+// Package keys owns the signing keys: what tokens are signed with, and what they are verified with.
+//
+// A [Ring] holds them as the database does, at most half a minute late, so that every node signs and
+// publishes alike (S-79). Which key signs and which are published is judged by pure functions over their
+// times, in rotation.go. What a token says is the business of oauth; here it is bytes.
+package keys
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/store"
+)
+
+// RS256 is what every client verifies, and the only thing some of them do.
+const RS256 = "RS256"
+
+const bits = 2048
+
+// How old the ring's copy of the keys may get before it is read again, and before it is not trusted any
+// more. By the process's own clock, which nobody sets.
+const (
+	fresh = 15 * time.Second
+	stale = 30 * time.Second
+)
+
+// ErrInvalid is returned for a token that none of our keys signed.
+var ErrInvalid = errors.New("keys: not a token of ours")
+
+// A Ring is the signing keys of the organisation.
+type Ring struct {
+	db       store.DB
+	now      func() time.Time
+	held     atomic.Pointer[held]
+	reading  sync.Mutex
+	verdicts verdicts
+}
+
+// held is one reading of the keys. It does not change.
+type held struct {
+	read   time.Time // by the process's clock
+	all    []store.SigningKey
+	keys   map[string]*key // by kid
+	header map[string]*key // by the one header that a token of this key has
+	jwks   []byte
+}
+
+// A key is a signing key, ready for use.
+type key struct {
+	id      string
+	private *rsa.PrivateKey
+	signer  jose.Signer
+	header  string // base64url, as go-jose writes it
+}
+
+// Open reads the keys, and makes the first one if there is none. Two processes that begin at once agree on it.
+func Open(ctx context.Context, db store.DB, now func() time.Time) (*Ring, error) {
+	r := &Ring{db: db, now: now}
+	if err := r.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Reload reads the keys again, at once. It is for whoever has just changed them or emptied the database.
+func (r *Ring) Reload(ctx context.Context) error {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	return r.reload(ctx)
+}
+
+// reload does the work; r.reading is held.
+func (r *Ring) reload(ctx context.Context) error {
+	at := time.Now()
+	all, err := r.stored(ctx)
+	if err == nil && len(all) == 0 {
+		all, err = r.first(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("keys: reading: %w", err)
+	}
+	h := &held{read: at, all: all, keys: map[string]*key{}, header: map[string]*key{}}
+	before := r.held.Load()
+	for _, s := range all {
+		k := before.known(s)
+		if k == nil {
+			if k, err = newKey(s); err != nil {
+				return err
+			}
+		}
+		h.keys[k.id], h.header[k.header] = k, k
+	}
+	if h.jwks, err = h.publish(r.now()); err != nil {
+		return err
+	}
+	r.held.Store(h)
+	return nil
+}
+
+// known returns the key if it was held already: parsing one costs more than reading it.
+func (h *held) known(s store.SigningKey) *key {
+	if h == nil {
+		return nil
+	}
+	for i := range h.all {
+		if h.all[i].ID == s.ID && bytes.Equal(h.all[i].Private, s.Private) {
+			return h.keys[s.ID]
+		}
+	}
+	return nil
+}
+
+// current returns the keys as the database has them now or had them a moment ago. One caller at a time
+// reads; meanwhile, and while the database is away, the others go on with what is held until it is stale.
+func (r *Ring) current(ctx context.Context) (*held, error) {
+	h := r.held.Load()
+	age := time.Since(h.read)
+	if age < fresh {
+		return h, nil
+	}
+	if !r.reading.TryLock() {
+		if age < stale {
+			return h, nil
+		}
+		r.reading.Lock()
+	}
+	defer r.reading.Unlock()
+	if h = r.held.Load(); time.Since(h.read) < fresh {
+		return h, nil
+	}
+	if err := r.reload(ctx); err != nil {
+		if age < stale {
+			return h, nil
+		}
+		return nil, err
+	}
+	return r.held.Load(), nil
+}
+
+func (r *Ring) stored(ctx context.Context) (all []store.SigningKey, err error) {
+	err = r.db.View(ctx, func(tx store.Tx) error {
+		all, err = tx.SigningKeys(ctx)
+		return err
+	})
+	return all, err
+}
+
+// first makes the first key.
+func (r *Ring) first(ctx context.Context) ([]store.SigningKey, error) {
+	now := r.now().UTC()
+	if err := r.add(ctx, 1, now, now, nil); err != nil {
+		return nil, err
+	}
+	return r.stored(ctx)
+}
+
+// add stores key number n, and retires others in the same commit. The key is made before the transaction
+// and its id follows from the organisation and its number: of two processes that add the same one, the
+// second finds it there, which is as good.
+func (r *Ring) add(ctx context.Context, n int, created, from time.Time, retire []store.SigningKey) error {
+	private, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		return fmt.Errorf("keys: making a key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	err = r.db.Update(ctx, func(tx store.Tx) error {
+		org, err := tx.OrgID(ctx)
+		if err != nil {
+			return err
+		}
+		k := store.SigningKey{ID: keyID(org, n), Alg: RS256, Private: der, Created: created, From: from}
+		if err := tx.AddSigningKey(ctx, k); err != nil {
+			return err
+		}
+		for _, old := range retire {
+			if err := tx.PutSigningKey(ctx, old); err != nil {
+				return err
+			}
+		}
+		return tx.Record(ctx, audit.Event{Type: audit.SigningKeyCreated, At: created, OK: true, Target: k.ID})
+	})
+	if errors.Is(err, store.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// keyID names a key in lower-case letters and digits. okta-jwt-verifier-golang decodes the token's header
+// as standard base64, so nothing in it may come out as - or _; letters and digits never do.
+func keyID(org string, n int) string {
+	sum := sha256.Sum256([]byte("signing key " + strconv.Itoa(n) + " of " + org))
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:10]))
+}
+
+func newKey(s store.SigningKey) (*key, error) {
+	if s.Alg != RS256 {
+		return nil, fmt.Errorf("keys: key %s is for %q, which this version does not know", s.ID, s.Alg)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(s.Private)
+	if err != nil {
+		return nil, fmt.Errorf("keys: key %s: %w", s.ID, err)
+	}
+	private, ok := parsed.(*rsa.PrivateKey)
+	if !ok || private.N.BitLen() < bits {
+		return nil, fmt.Errorf("keys: key %s is not an RSA key of at least %d bits", s.ID, bits)
+	}
+	// No options: the signer must not add typ.
+	signer, err := jose.NewSigner(jose.SigningKey{
+		Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: private, KeyID: s.ID},
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("keys: key %s: %w", s.ID, err)
+	}
+	header := fmt.Sprintf(`{"alg":%q,"kid":%q}`, RS256, s.ID)
+	return &key{s.ID, private, signer, base64.RawURLEncoding.EncodeToString([]byte(header))}, nil
+}
+
+// A Signer signs with the key whose turn it was when it was asked for. All that can fail for want of a
+// database has happened by then, so a code can be spent before what it buys is signed.
+type Signer struct {
+	ring *Ring
+	key  *key
+}
+
+// Signer returns the key whose turn it is.
+func (r *Ring) Signer(ctx context.Context) (Signer, error) {
+	h, err := r.current(ctx)
+	if err != nil {
+		return Signer{}, err
+	}
+	s, ok := signing(h.all, r.now())
+	if !ok {
+		return Signer{}, errors.New("keys: there is no key to sign with")
+	}
+	return Signer{r, h.keys[s.ID]}, nil
+}
+
+// Sign returns claims as a compact JWS whose header is alg and kid and nothing else.
+func (s Signer) Sign(claims any) (string, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("keys: %w", err)
+	}
+	jws, err := s.key.signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("keys: signing with %s: %w", s.key.id, err)
+	}
+	token, err := jws.CompactSerialize()
+	if err == nil {
+		s.ring.verdicts.add(sha256.Sum256([]byte(token))) // it will be shown to us soon
+	}
+	return token, err
+}
+
+// MaxToken is the longest token that is looked at.
+const MaxToken = 16 << 10
+
+// Verify returns the claims of a token that a published key of ours signed. Whether they are good for
+// anything is for the caller to judge. The key is found by the whole header, which must be the very one
+// that we write: alg belongs to the key and not to the token, and jwk, jku, x5u, crit and typ never get
+// as far as being read (S-62).
+func (r *Ring) Verify(ctx context.Context, token string) ([]byte, error) {
+	header, rest, ok := strings.Cut(token, ".")
+	if !ok || len(token) > MaxToken {
+		return nil, ErrInvalid
+	}
+	h, err := r.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := h.header[header]
+	if k == nil || !published(h.all, k.id, r.now()) {
+		return nil, ErrInvalid
+	}
+	digest := sha256.Sum256([]byte(token))
+	if r.verdicts.good(digest) {
+		payload, _, _ := strings.Cut(rest, ".")
+		return base64.RawURLEncoding.DecodeString(payload)
+	}
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return nil, ErrInvalid
+	}
+	claims, err := jws.Verify(&k.private.PublicKey)
+	if err != nil {
+		return nil, ErrInvalid
+	}
+	r.verdicts.add(digest)
+	return claims, nil
+}
+
+// JWKS returns the published keys as a JWK set. The bytes are made once per reading; do not change them.
+func (r *Ring) JWKS(ctx context.Context) ([]byte, error) {
+	h, err := r.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.jwks, nil
+}
+
+// publish writes the JWK set: kty, kid, use, alg, n and e, all of which some client insists on, and no key_ops.
+func (h *held) publish(now time.Time) ([]byte, error) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, s := range h.all {
+		if published(h.all, s.ID, now) {
+			set.Keys = append(set.Keys, jose.JSONWebKey{
+				Key: &h.keys[s.ID].private.PublicKey, KeyID: s.ID, Algorithm: s.Alg, Use: "sig",
+			})
+		}
+	}
+	return json.Marshal(set)
+}

@@ -1,0 +1,85 @@
+package oauth
+
+import (
+	"slices"
+	"strings"
+)
+
+// The scopes that mean something to us (OpenID Connect Core 5.4, 11).
+const (
+	ScopeOpenID  = "openid"
+	ScopeProfile = "profile"
+	ScopeEmail   = "email"
+	ScopePhone   = "phone"
+	ScopeOffline = "offline_access"
+)
+
+// MaxScope is the longest scope parameter that is looked at (S-47).
+const MaxScope = 1024
+
+// ParseScope reads a scope parameter: names separated by spaces, each counted once, in the order given.
+func ParseScope(s string) ([]string, error) {
+	if len(s) > MaxScope {
+		return nil, &Error{InvalidScope, "The 'scope' is longer than 1024 bytes."}
+	}
+	var scopes []string
+	for _, name := range strings.Split(s, " ") {
+		if strings.ContainsFunc(name, notScope) {
+			return nil, &Error{InvalidScope, "The 'scope' holds characters that no scope has."}
+		}
+		if name != "" && !slices.Contains(scopes, name) {
+			scopes = append(scopes, name)
+		}
+	}
+	if len(scopes) == 0 {
+		return nil, &Error{InvalidScope, "The 'scope' is missing."}
+	}
+	return scopes, nil
+}
+
+// notScope is everything but the letters of RFC 6749 3.3.
+func notScope(r rune) bool { return r < '!' || r > '~' || r == '"' || r == '\\' }
+
+// Grantable judges what a client asks of a server. Refused as a whole: a client that got less than it
+// asked for without a word would find out at the wrong moment (S-57).
+func (s Server) Grantable(c Client, asked string) ([]string, error) {
+	scopes, err := ParseScope(asked)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range scopes {
+		switch {
+		case !slices.Contains(s.Scopes, name):
+			return nil, &Error{InvalidScope, "One or more scopes are not configured for the authorization server."}
+		case !slices.Contains(c.Scopes, name):
+			return nil, &Error{InvalidScope, "One or more scopes are not allowed for this client."}
+		case name == ScopeOffline && !c.May(RefreshToken):
+			return nil, &Error{InvalidScope, "The scope 'offline_access' needs the grant type 'refresh_token', which this client may not use."}
+		}
+	}
+	return scopes, nil
+}
+
+// May reports whether the client is registered for a grant type.
+func (c Client) May(g GrantType) bool { return slices.Contains(c.Grants, g) }
+
+// Narrow judges the scope of a refresh request: nothing means all of the grant, and something means
+// that much and no more (RFC 6749 6).
+func (g Grant) Narrow(asked string) ([]string, error) {
+	if asked == "" {
+		return g.Scopes, nil
+	}
+	scopes, err := ParseScope(asked)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range scopes {
+		if !slices.Contains(g.Scopes, name) {
+			return nil, &Error{InvalidScope, "The requested scope goes beyond what was granted."}
+		}
+	}
+	return scopes, nil
+}
+
+// Refreshable reports whether refresh tokens belong to the grant.
+func (g Grant) Refreshable() bool { return slices.Contains(g.Scopes, ScopeOffline) }
