@@ -75,7 +75,7 @@ func (u User) Name() string { return strings.TrimSpace(u.GivenName + " " + u.Fam
 // refuses (controls, mixed direction) belongs to nobody: ok is false.
 func FoldLogin(login string) (folded string, ok bool) {
 	folded, err := precis.UsernameCaseMapped.String(strings.TrimSpace(login))
-	return folded, err == nil
+	return folded, err == nil && folded != ""
 }
 
 // An Authenticator is a kind of proof that the organisation has set up.
