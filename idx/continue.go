@@ -254,7 +254,7 @@ func (p *progress) pick(f *form, in *field, path string, m *match) bool {
 	if _, picked := p.open[whichOne]; m.has(path) && !picked {
 		return true // spelled out by wire names
 	}
-	o, leads, why := p.option(in)
+	o, leads, why := p.option(f, in)
 	switch {
 	case why != nil:
 		why.path = path
@@ -282,7 +282,7 @@ func (p *progress) pick(f *form, in *field, path string, m *match) bool {
 }
 
 // option finds the one option that the answers mean; nil if they mean none.
-func (p *progress) option(in *field) (o *option, leads answerName, why *formError) {
+func (p *progress) option(f *form, in *field) (o *option, leads answerName, why *formError) {
 	only := func(fits func(*option) bool) (*option, int) {
 		var hit *option
 		n := 0
@@ -295,6 +295,9 @@ func (p *progress) option(in *field) (o *option, leads answerName, why *formErro
 	}
 	// A password at hand is proved first: that needs nothing more from the person, and any other authenticator does.
 	for _, name := range []answerName{password, newPassword} {
+		if name == newPassword && f.name != "select-authenticator-enroll" {
+			continue // a new password proves nothing
+		}
 		if _, ok := p.open[name]; ok && !p.led[name] {
 			if o, n := only(func(o *option) bool { return o.authenticator.isPassword() }); n == 1 {
 				return o, name, nil

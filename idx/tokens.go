@@ -191,10 +191,10 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens) (*UserInfo, error) {
 		return nil, err
 	}
 	var got struct {
-		Subject  string `json:"sub"`
-		Name     string `json:"name"`
-		Email    string `json:"email"`
-		Phone    string `json:"phone_number"`
+		Subject string `json:"sub"`
+		Name    string `json:"name"`
+		Email   string `json:"email"`
+		Phone   string `json:"phone_number"`
 	}
 	if a.status != http.StatusOK || json.Unmarshal(a.body, &got) != nil || got.Subject == "" {
 		return nil, c.bearerFailure(r, a)
