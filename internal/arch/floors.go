@@ -20,7 +20,8 @@ var Floors = []Floor{
 			{Path: "internal/policy"},
 			{Path: "internal/limit"},
 			{Path: "internal/notice"},
-			{Path: "internal/obs"},
+			{Path: "internal/obs", Beside: []string{"internal/audit"}}, // a request's source is what events say of it
+			{Path: "internal/gateway"},                                 // what carries a text, as an interface
 		},
 		Never: []string{"net/http/...", "database/sql/...", "os/..."},
 	},
@@ -105,10 +106,18 @@ var Floors = []Floor{
 		},
 	},
 	{
+		Name:  "parts", // every room of a running server put together, the parts list
+		Rooms: []Room{{Path: "internal/wire"}},
+	},
+	{
+		Name:  "dev", // a house with an organisation in it, and the means to play with it
+		Rooms: []Room{{Path: "internal/dev"}},
+	},
+	{
 		Name: "yard", // what stands on the whole house: the sample application, the server in a test
 		Rooms: []Room{
 			{Path: "demo"},
-			{Path: "latchkeytest", Tests: true},
+			{Path: "latchkeytest", Beside: []string{"demo"}, Tests: true}, // SIGNIN_URL leads somewhere there, too
 			{Path: "internal/arch"},
 		},
 	},
