@@ -27,7 +27,7 @@ var (
 	ErrUnavailable = errors.New("store: database unavailable") // away, full, read-only, locked: 503 and Retry-After
 )
 
-// DB is a database.
+// DB is a database. Times are kept to the microsecond and come back in UTC.
 type DB interface {
 	// View runs f over one consistent snapshot. f must not write.
 	View(ctx context.Context, f func(Tx) error) error
@@ -40,7 +40,9 @@ type DB interface {
 	Close() error
 }
 
-// Tx is everything that can be read and written in one transaction.
+// Tx is everything that can be read and written in one transaction. After an error that is none of the
+// above it does nothing more, and Update does not commit even if f returns nil. Adding what is there is
+// ErrExists, reading or changing what is not there is ErrNotFound, unless a method says otherwise.
 type Tx interface {
 	Flows
 	Challenges
@@ -65,6 +67,7 @@ type Flows interface {
 	// FlowByInteraction finds a flow by the digest of its interaction handle.
 	FlowByInteraction(ctx context.Context, h secret.Digest) (flow.State, error)
 	// PutFlow saves s if nobody saved it since it was read (s.Version), else ErrStale. A later read has Version+1.
+	// What finds a flow, its two handles, never changes.
 	PutFlow(ctx context.Context, s flow.State, expires time.Time) error
 }
 
@@ -88,7 +91,7 @@ type Challenges interface {
 	AddChallenge(ctx context.Context, c Challenge) error
 	Challenge(ctx context.Context, id flow.ChallengeID) (Challenge, error)
 	// CountTry counts one try by one conditional statement and returns the challenge as it then is.
-	// ErrSpent if max tries were counted already or the challenge is used (S-11).
+	// ErrSpent if max tries were counted already or the challenge is used (S-11); the challenge comes with it.
 	CountTry(ctx context.Context, id flow.ChallengeID, max int) (Challenge, error)
 	// SpendChallenge uses the challenge up; ErrSpent for all but the first (S-13).
 	SpendChallenge(ctx context.Context, id flow.ChallengeID, at time.Time) error
@@ -136,7 +139,7 @@ type Sends interface {
 type SendQuery struct {
 	Number   secret.Digest // or zero
 	User     ident.UserID  // or empty
-	Since    time.Time
+	Since    time.Time // messages after it: one sent just then has left the window
 	Open     bool // only those that no success has cleared
 	Unproved bool // only those to numbers not enrolled then
 	Numbers  bool // count different numbers, not messages
@@ -170,9 +173,10 @@ type Message struct {
 
 // Messages is the outbox.
 type Messages interface {
-	// AddMessage writes a row; with a lease it is in that worker's hands at once.
+	// AddMessage writes a row; with a lease it is in that worker's hands at once, until Due.
 	AddMessage(ctx context.Context, m Message) error
-	// LeaseMessages takes up to n due waiting messages until the given time.
+	// LeaseMessages takes up to n due waiting messages until the given time, those too that are past NotAfter:
+	// somebody has to settle them.
 	LeaseMessages(ctx context.Context, worker string, now, until time.Time, n int) ([]Message, error)
 	// Settle gives a message its final status, if worker still holds it or nobody does; else ErrStale. It
 	// forgets number and body: what was sent is not kept.
@@ -184,14 +188,14 @@ type Messages interface {
 // People keeps users and their enrollments.
 type People interface {
 	AddUser(ctx context.Context, u ident.User) error // ErrExists if the login is taken
-	PutUser(ctx context.Context, u ident.User) error
+	PutUser(ctx context.Context, u ident.User) error // ErrNotFound; ErrExists if the new login is taken
 	User(ctx context.Context, id ident.UserID) (ident.User, error)
 	// UserByLogin takes the folded login.
 	UserByLogin(ctx context.Context, folded string) (ident.User, error)
 	// Enrollments returns a user's enrollments, oldest first.
 	Enrollments(ctx context.Context, u ident.UserID) ([]ident.Enrollment, error)
 	AddEnrollment(ctx context.Context, e ident.Enrollment) error // ErrExists: the user has that kind already
-	// PutEnrollment replaces the secret (a re-hashed password).
+	// PutEnrollment replaces the secret (a re-hashed password), and nothing else.
 	PutEnrollment(ctx context.Context, e ident.Enrollment) error
 	DropEnrollment(ctx context.Context, id ident.EnrollmentID) error
 }
@@ -200,6 +204,7 @@ type People interface {
 type Organisation interface {
 	// OrgID is 00o…, made once.
 	OrgID(ctx context.Context) (string, error)
+	// Authenticators come in the order in which they were first put, clients oldest first, servers by id.
 	PutAuthenticator(ctx context.Context, a ident.Authenticator) error
 	Authenticators(ctx context.Context) ([]ident.Authenticator, error)
 	PutClient(ctx context.Context, c oauth.Client) error
@@ -244,7 +249,8 @@ type Refresh struct {
 type Grants interface {
 	AddGrant(ctx context.Context, g oauth.Grant) error
 	Grant(ctx context.Context, id oauth.GrantID) (oauth.Grant, error)
-	// RevokeGrant ends a family; revoking what is not there is no error (a code may be replayed before its grant exists).
+	// RevokeGrant ends a family. A grant that is not there yet (a code may be replayed while it is being
+	// redeemed) is revoked from its beginning.
 	RevokeGrant(ctx context.Context, id oauth.GrantID) error
 	AddRefresh(ctx context.Context, r Refresh) error
 	Refresh(ctx context.Context, d secret.Digest) (Refresh, error)
@@ -253,7 +259,7 @@ type Grants interface {
 	// RevokeToken refuses one access token until it expires by itself.
 	RevokeToken(ctx context.Context, jti string, expires time.Time) error
 	// TokenHolder answers userinfo and introspection in one read: the user, unless the token or its grant is
-	// revoked (ErrSpent) or the user is gone (ErrNotFound).
+	// revoked or the grant is gone (ErrSpent), or the user is (ErrNotFound).
 	TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error)
 }
 
@@ -283,7 +289,9 @@ type Audit interface {
 	Events(ctx context.Context, after int64, n int) (events []audit.Event, next int64, err error)
 }
 
-// Sweeper removes what has expired, in small batches (S-86). A DB offers it.
+// Sweeper removes what has expired, in small batches (S-86). A DB offers it. Sent messages count towards
+// limits for 8 days, so no window may be longer; messages that nobody settled stay a day past their time.
+// The audit log is not swept: its retention is a matter of its own (S-73).
 type Sweeper interface {
 	// Sweep removes up to n rows of each kind that ended before the given time, and reports whether there may be more.
 	Sweep(ctx context.Context, before time.Time, n int) (more bool, err error)
