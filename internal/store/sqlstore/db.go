@@ -1,0 +1,157 @@
+// Package sqlstore is the store contract in SQL, once for every database.
+//
+// A database room brings an [Engine], which knows how its transactions are run, and a [Dialect], the few
+// words in which databases differ. All the rest is here: the schema, the statements, and what is sealed on
+// the way in and opened on the way out, so that no caller can forget to. Start at [New]; [tx] is what the
+// contract's methods hang on, a file for each of its parts.
+//
+// The statements are PostgreSQL's at READ COMMITTED as much as SQLite's: everything that is limited or
+// used once is decided by the condition of one UPDATE or INSERT, never by a read before it.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// ErrWrongKey refuses a master key that is not the one this database was begun with (S-70).
+var ErrWrongKey = errors.New("sqlstore: this database was begun with another master key")
+
+// A Querier runs statements in one transaction.
+type Querier interface {
+	Exec(ctx context.Context, query string, args ...any) (rows int64, err error)
+	Query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// An Engine runs transactions on one kind of database.
+type Engine interface {
+	// View runs f over one snapshot, read only.
+	View(ctx context.Context, f func(Querier) error) error
+	// Update runs f, more than once if it must, and commits durably before it returns nil.
+	Update(ctx context.Context, f func(Querier) error) error
+	Now(ctx context.Context) (time.Time, error)
+	Close() error
+}
+
+// A DB is a [store.DB] over an engine.
+type DB struct {
+	engine  Engine
+	dialect Dialect
+	keys    *secret.Keys
+	text    texts
+}
+
+var (
+	_ store.DB       = (*DB)(nil)
+	_ store.Sweeper  = (*DB)(nil)
+	_ store.Resetter = (*DB)(nil)
+)
+
+// New makes a DB of a migrated database. It refuses a master key that does not belong to it.
+func New(ctx context.Context, e Engine, d Dialect, keys *secret.Keys) (*DB, error) {
+	db := &DB{engine: e, dialect: d, keys: keys, text: d.texts()}
+	if err := db.Update(ctx, func(t store.Tx) error { return t.(*tx).claim(ctx) }); err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// View implements [store.DB].
+func (db *DB) View(ctx context.Context, f func(store.Tx) error) error {
+	return db.failure(db.engine.View(ctx, func(q Querier) error { return db.run(q, f) }))
+}
+
+// Update implements [store.DB].
+func (db *DB) Update(ctx context.Context, f func(store.Tx) error) error {
+	return db.failure(db.engine.Update(ctx, func(q Querier) error { return db.run(q, f) }))
+}
+
+// run hands f a transaction and holds it to the contract: once a statement has failed nothing more is
+// done in the transaction, and it is not committed even if f thinks that all is well.
+func (db *DB) run(q Querier, f func(store.Tx) error) error {
+	t := &tx{db: db, q: q}
+	err := f(t)
+	if err == nil {
+		err = t.sick
+	}
+	t.sick = errOver
+	return err
+}
+
+// Now implements [store.DB].
+func (db *DB) Now(ctx context.Context) (time.Time, error) {
+	now, err := db.engine.Now(ctx)
+	return now, db.failure(err)
+}
+
+// Close implements [store.DB].
+func (db *DB) Close() error { return db.engine.Close() }
+
+// failure names what a database said in the contract's words.
+func (db *DB) failure(err error) error {
+	if err == nil || said(err) {
+		return err
+	}
+	switch db.dialect.Fault(err) {
+	case Unavailable:
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	case Taken:
+		return fmt.Errorf("%w: %w", store.ErrExists, err)
+	case Orphan:
+		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	}
+	return err
+}
+
+// said reports that err has one of the contract's names already.
+func said(err error) bool {
+	for _, known := range []error{store.ErrNotFound, store.ErrStale, store.ErrSpent, store.ErrExists, store.ErrUnavailable} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// The settings that are the store's own.
+const (
+	settingKeyCheck = "key.check"
+	settingOrg      = "org.id"
+)
+
+// claim checks that the master key is this database's. A database without the mark is claimed, but only
+// if nothing was sealed in it before: a lost mark must not let a new key in over old data (S-70).
+func (t *tx) claim(ctx context.Context) error {
+	check := t.db.keys.Token(secret.MACCheck, "latchkey").Reveal()
+	found, err := t.Setting(ctx, settingKeyCheck)
+	if errors.Is(err, store.ErrNotFound) {
+		if err := t.mustBeNew(ctx); err != nil {
+			return err
+		}
+		return t.begin(ctx, check)
+	}
+	if err != nil {
+		return err
+	}
+	if found != check {
+		return ErrWrongKey
+	}
+	return nil
+}
+
+func (t *tx) mustBeNew(ctx context.Context) error {
+	var sealed bool
+	err := t.one(ctx, `SELECT EXISTS (SELECT 1 FROM signing_keys) OR EXISTS (SELECT 1 FROM enrollments)
+		OR EXISTS (SELECT 1 FROM flows) OR EXISTS (SELECT 1 FROM challenges) OR EXISTS (SELECT 1 FROM messages)`,
+		nil, &sealed)
+	if err == nil && sealed {
+		return fmt.Errorf("%w: it holds sealed values and no mark of the key", ErrWrongKey)
+	}
+	return err
+}
