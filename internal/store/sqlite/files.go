@@ -1,0 +1,59 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// secure makes the data directory and the database file, or closes them to others (S-70). A directory that
+// anybody may write to is refused and left as it is: it is nobody's data directory, and may be /tmp.
+func secure(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("the data directory %s can be written by anybody: give a directory of its own", dir)
+	}
+	if err := tighten(dir, info, 0o700); err != nil {
+		return err
+	}
+	// SQLite gives its other files the mode of this one.
+	f, err := os.OpenFile(filepath.Join(dir, File), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w", err)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, name := range []string{File, File + "-wal", File + "-shm"} {
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := tighten(path, info, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tighten(path string, info fs.FileInfo, mode fs.FileMode) error {
+	if info.Mode().Perm()&^mode == 0 {
+		return nil
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return fmt.Errorf("%s is open to others (%s) and cannot be closed: %w", path, info.Mode().Perm(), err)
+	}
+	return nil
+}
