@@ -83,3 +83,14 @@ type Grant struct {
 	Expires  time.Time // no token of the family outlives it
 	Revoked  bool
 }
+
+// Knows reports whether s is one of the client's secrets. Digests of random values are compared, in
+// constant time each.
+func (c Client) Knows(s secret.Text) bool {
+	d := secret.DigestOf(secret.ClientSecret, s.Reveal())
+	known := false
+	for _, own := range c.SecretDigests {
+		known = own.Equal(d) || known
+	}
+	return known
+}

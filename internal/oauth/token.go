@@ -210,3 +210,6 @@ func unix(t time.Time) int64 {
 	}
 	return t.Unix()
 }
+
+// Has reports whether a scope was granted with the token.
+func (t AccessToken) Has(scope string) bool { return slices.Contains(t.Scopes, scope) }

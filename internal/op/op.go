@@ -1,0 +1,185 @@
+// Package op is the OpenID provider's face: the OAuth and OpenID endpoints of every authorization server.
+//
+// Every endpoint is a line of [API.routes]. Its handler gets a [call], decoded and checked, and returns a
+// reply or an error; [API.serve] is the only code that sees the ResponseWriter. What is allowed and what
+// tokens say is judged by oauth, signatures are made by keys, a sign-in is begun by the engine.
+package op
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/keys"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// Config is what the face is made of.
+type Config struct {
+	Store  store.DB
+	Keys   *keys.Ring
+	Engine Engine
+	Origin string // https://id.example, without a slash at the end
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Engine begins a sign-in for a request that was checked, and returns its interaction handle.
+type Engine interface {
+	Begin(ctx context.Context, r flow.Request) (secret.Text, error)
+}
+
+// An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the place below
+// /.well-known/ where RFC 8414 looks.
+type API struct {
+	Config
+	mux    *http.ServeMux
+	realms realms
+}
+
+// New makes the face.
+func New(c Config) *API {
+	a := &API{Config: c, mux: http.NewServeMux()}
+	a.realms.api = a
+	if a.Log == nil {
+		a.Log = slog.New(slog.DiscardHandler)
+	}
+	for path, route := range a.routes() {
+		a.mux.HandleFunc("/oauth2/{server}/"+path, a.serve(route))
+	}
+	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{get, a.metadata, program}))
+	a.mux.HandleFunc("/", a.serve(route{}))
+	return a
+}
+
+// A route is what an endpoint takes and does.
+type route struct {
+	methods []string
+	do      func(*call) (reply, error)
+	reader  reader // of its errors
+}
+
+// A reader is who is told what went wrong.
+type reader int
+
+const (
+	program reader = iota
+	person
+)
+
+var (
+	get  = []string{http.MethodGet, http.MethodHead}
+	post = []string{http.MethodPost}
+	both = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+)
+
+func (a *API) routes() map[string]route {
+	return map[string]route{
+		".well-known/openid-configuration":       {get, a.metadata, program},
+		".well-known/oauth-authorization-server": {get, a.metadata, program},
+		"v1/keys":                                {get, a.keys, program},
+		"v1/interact":                            {post, a.interact, program},
+		"v1/authorize":                           {both, a.authorize, person},
+		"v1/token":                               {post, a.token, program},
+		"v1/userinfo":                            {both, a.userinfo, program},
+		"v1/introspect":                          {post, a.introspect, program},
+		"v1/revoke":                              {post, a.revoke, program},
+		"v1/logout":                              {both, a.logout, person},
+	}
+}
+
+// ServeHTTP implements [http.Handler].
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// Forget drops what is kept in memory of the authorization servers. It is for whoever has just changed them.
+func (a *API) Forget() { a.realms.forget() }
+
+// A call is a request as handlers see it.
+type call struct {
+	*http.Request
+	realm  *realm
+	params params
+}
+
+// A reply is an answer to be written.
+type reply struct {
+	status int    // zero is 200
+	kind   string // Content-Type; none for an empty body
+	body   []byte
+	cache  string // Cache-Control; empty is no-store
+	etag   string
+	to     string // Location
+	page   bool   // for people: with the headers that pages have
+}
+
+// serve wraps a handler: everything that no endpoint may forget.
+func (a *API) serve(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer, err := a.call(r, rt)
+		if err != nil {
+			answer = a.refuse(w, r, err, rt.reader)
+		}
+		answer.write(w, r)
+	}
+}
+
+// call decodes a request and hands it to its handler.
+func (a *API) call(r *http.Request, rt route) (reply, error) {
+	if rt.do == nil {
+		return reply{}, errNotFound
+	}
+	if !slices.Contains(rt.methods, r.Method) {
+		return reply{}, notAllowed(rt.methods)
+	}
+	realm, err := a.realms.find(r.Context(), r.PathValue("server"))
+	if err != nil {
+		return reply{}, err
+	}
+	params, err := read(r)
+	if err != nil {
+		return reply{}, err
+	}
+	return rt.do(&call{r, realm, params})
+}
+
+// write is where every answer leaves.
+func (p reply) write(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if p.cache != "" {
+		h.Set("Cache-Control", p.cache)
+	}
+	if p.kind != "" {
+		h.Set("Content-Type", p.kind)
+	}
+	if p.to != "" {
+		h.Set("Location", p.to)
+	}
+	if p.page {
+		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
+	if p.etag != "" {
+		h.Set("ETag", p.etag)
+		if strings.Contains(r.Header.Get("If-None-Match"), p.etag) {
+			h.Del("Content-Type")
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	if p.status != 0 {
+		w.WriteHeader(p.status)
+	}
+	w.Write(p.body) // to a client that has gone there is nobody to tell
+}
+
+// issuer is what we were configured with, whatever a request calls us (S-46, S-66).
+func (a *API) issuer(s oauth.Server) string { return a.Origin + "/oauth2/" + s.ID }

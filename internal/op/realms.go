@@ -1,0 +1,178 @@
+package op
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/store"
+)
+
+// A realm is one authorization server as it answers: what it is, and the documents that do not change with the request.
+type realm struct {
+	oauth.Server
+	issuer    string
+	org       string
+	discovery []byte
+	etag      string
+}
+
+// realms keeps the authorization servers in memory for a moment, so that discovery, keys and userinfo do
+// not ask the database who they are (S-79 allows 30 s).
+type realms struct {
+	api     *API
+	reading sync.Mutex
+	held    atomic.Pointer[reading]
+}
+
+type reading struct {
+	at   time.Time // by the process's clock, which nobody sets
+	byID map[string]*realm
+}
+
+const (
+	realmsFresh = 10 * time.Second
+	realmsMiss  = time.Second // how soon a server that was not there is looked for again
+)
+
+func (rs *realms) forget() { rs.held.Store(nil) }
+
+// find returns a server by its id.
+func (rs *realms) find(ctx context.Context, id string) (*realm, error) {
+	if now := rs.held.Load(); now != nil {
+		age, found := time.Since(now.at), now.byID[id]
+		if found != nil && age < realmsFresh {
+			return found, nil
+		}
+		if found == nil && age < realmsMiss {
+			return nil, errNotFound
+		}
+	}
+	now, err := rs.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if found := now.byID[id]; found != nil {
+		return found, nil
+	}
+	return nil, errNotFound
+}
+
+// read asks the database; of callers that come at once, the first one does and the others wait for it.
+func (rs *realms) read(ctx context.Context) (*reading, error) {
+	asked := time.Now()
+	rs.reading.Lock()
+	defer rs.reading.Unlock()
+	if now := rs.held.Load(); now != nil && now.at.After(asked) {
+		return now, nil
+	}
+	now := &reading{at: time.Now(), byID: map[string]*realm{}}
+	var (
+		servers []oauth.Server
+		org     string
+	)
+	err := rs.api.Store.View(ctx, func(tx store.Tx) (err error) {
+		if servers, err = tx.Servers(ctx); err != nil {
+			return err
+		}
+		org, err = tx.OrgID(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("op: reading the authorization servers: %w", err)
+	}
+	for _, s := range servers {
+		now.byID[s.ID] = rs.api.newRealm(s, org)
+	}
+	rs.held.Store(now)
+	return now, nil
+}
+
+func (a *API) newRealm(s oauth.Server, org string) *realm {
+	r := &realm{Server: s, issuer: a.issuer(s), org: org}
+	r.discovery = r.describe()
+	r.etag = etag(r.discovery)
+	return r
+}
+
+// describe writes the metadata of OpenID Connect Discovery and RFC 8414. It says only what is true (S-66).
+func (r *realm) describe() []byte {
+	methods := []string{"client_secret_basic", "client_secret_post", "none"}
+	body, err := json.Marshal(struct {
+		Issuer              string            `json:"issuer"`
+		Authorization       string            `json:"authorization_endpoint"`
+		Token               string            `json:"token_endpoint"`
+		UserInfo            string            `json:"userinfo_endpoint"`
+		JWKS                string            `json:"jwks_uri"`
+		Introspection       string            `json:"introspection_endpoint"`
+		Revocation          string            `json:"revocation_endpoint"`
+		EndSession          string            `json:"end_session_endpoint"`
+		ResponseTypes       []string          `json:"response_types_supported"`
+		ResponseModes       []string          `json:"response_modes_supported"`
+		Grants              []oauth.GrantType `json:"grant_types_supported"`
+		Subjects            []string          `json:"subject_types_supported"`
+		Algorithms          []string          `json:"id_token_signing_alg_values_supported"`
+		Scopes              []string          `json:"scopes_supported"`
+		Claims              []string          `json:"claims_supported"`
+		ACR                 []string          `json:"acr_values_supported"`
+		PKCE                []string          `json:"code_challenge_methods_supported"`
+		TokenAuth           []string          `json:"token_endpoint_auth_methods_supported"`
+		IntrospectionAuth   []string          `json:"introspection_endpoint_auth_methods_supported"`
+		RevocationAuth      []string          `json:"revocation_endpoint_auth_methods_supported"`
+		AuthorizationISS    bool              `json:"authorization_response_iss_parameter_supported"`
+		ClaimsParameter     bool              `json:"claims_parameter_supported"`
+		RequestParameter    bool              `json:"request_parameter_supported"`
+		RequestURIParameter bool              `json:"request_uri_parameter_supported"`
+	}{
+		Issuer:        r.issuer,
+		Authorization: r.issuer + "/v1/authorize",
+		Token:         r.issuer + "/v1/token",
+		UserInfo:      r.issuer + "/v1/userinfo",
+		JWKS:          r.issuer + "/v1/keys",
+		Introspection: r.issuer + "/v1/introspect",
+		Revocation:    r.issuer + "/v1/revoke",
+		EndSession:    r.issuer + "/v1/logout",
+		ResponseTypes: []string{"code"},
+		ResponseModes: []string{"query"},
+		Grants:        []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken},
+		Subjects:      []string{"public"},
+		Algorithms:    []string{"RS256"},
+		Scopes:        r.Scopes,
+		Claims:        oauth.ClaimsSupported(),
+		ACR:           policy.ACRValues(),
+		PKCE:          []string{oauth.S256}, // without it okta-auth-js stops before its first call
+		TokenAuth:     methods, IntrospectionAuth: methods, RevocationAuth: methods,
+		AuthorizationISS: true,
+	})
+	if err != nil {
+		panic("op: a discovery document that is no JSON: " + err.Error()) // strings and lists: a programming error
+	}
+	return body
+}
+
+func etag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
+}
+
+// metadata answers both discovery addresses.
+func (a *API) metadata(c *call) (reply, error) {
+	return reply{kind: jsonType, body: c.realm.discovery, etag: c.realm.etag, cache: "public, max-age=3600"}, nil
+}
+
+// keys answers the key set. It may be kept for a minute: a key that signs was published a day ahead, but
+// a key that leaked is to be gone soon, and an emptied dev server has another one (S-69 allows an hour).
+func (a *API) keys(c *call) (reply, error) {
+	set, err := a.Keys.JWKS(c.Context())
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{kind: jsonType, body: set, cache: "public, max-age=60"}, nil
+}

@@ -1,0 +1,263 @@
+package op
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/keys"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// token hands out tokens for a code or a refresh token.
+//
+// What is spent and what is granted land in one commit; signing comes after it, for a signature takes a
+// millisecond that no lock should wait for, and a code cannot be looked at without spending it. So that a
+// spent code is not lost to a database that is away, the signing key is fetched first; should signing
+// fail nevertheless, the grant is taken back in the open (see [API.lost]).
+func (a *API) token(c *call) (reply, error) {
+	if c.Header.Get("DPoP") != "" {
+		// Ignoring the proof would hand out bearer tokens to a client that believes them bound (S-66).
+		return reply{}, invalidRequest("DPoP is not supported by this server.")
+	}
+	asked, err := c.params.need("grant_type")
+	if err != nil {
+		return reply{}, err
+	}
+	grant, ok := map[oauth.GrantType]func(*call, oauth.Client, keys.Signer) (reply, error){
+		oauth.InteractionCode: a.redeem,
+		oauth.RefreshToken:    a.refresh,
+	}[oauth.GrantType(asked)]
+	if !ok {
+		return reply{}, &oauth.Error{Code: oauth.UnsupportedGrantType, Description: "The grant type is not supported by this server."}
+	}
+	client, err := a.client(c)
+	if err != nil {
+		return reply{}, err
+	}
+	if !client.May(oauth.GrantType(asked)) {
+		return reply{}, &oauth.Error{Code: oauth.UnauthorizedClient, Description: "The client may not use this grant type."}
+	}
+	signer, err := a.Keys.Signer(c.Context())
+	if err != nil {
+		return reply{}, err
+	}
+	return grant(c, client, signer)
+}
+
+// redeem changes an interaction code into tokens. Whatever is wrong with the request, the code is burnt:
+// who shows it without the verifier has it from somewhere else (S-55, S-56).
+func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
+	ctx, now := c.Context(), a.Now().UTC()
+	value, err := c.params.need("interaction_code")
+	if err != nil {
+		return reply{}, err
+	}
+	digest := secret.DigestOf(secret.InteractionCode, value)
+	refresh := secret.Random()
+	var (
+		code   store.Code
+		user   ident.User
+		grant  oauth.Grant
+		refuse *oauth.Error
+	)
+	err = a.Store.Update(ctx, func(tx store.Tx) (err error) {
+		if code, err = tx.SpendCode(ctx, digest, now); err != nil {
+			return err
+		}
+		grant = code.Grant
+		if refuse = judge(c, client, code, now); refuse != nil {
+			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, refuse.Description))
+		}
+		if user, err = tx.User(ctx, grant.User); err != nil {
+			return err
+		}
+		if user.Status != ident.Active {
+			refuse = oauth.ErrCode
+			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, "the user is not active"))
+		}
+		grant.Created, grant.Expires = now, ends(c.realm.Server, grant, now)
+		if err := tx.AddGrant(ctx, grant); err != nil {
+			return err
+		}
+		if grant.Refreshable() {
+			if err := tx.AddRefresh(ctx, newRefresh(c.realm.Server, grant, refresh, now)); err != nil {
+				return err
+			}
+		}
+		return tx.Record(ctx, a.about(c, audit.TokensIssued, true, grant, ""))
+	})
+	switch {
+	case errors.Is(err, store.ErrSpent):
+		return reply{}, a.revokeFamily(c, code.Grant, audit.CodeReplayed, oauth.ErrCode)
+	case errors.Is(err, store.ErrNotFound):
+		return reply{}, oauth.ErrCode
+	case err != nil:
+		return reply{}, err
+	case refuse != nil:
+		return reply{}, refuse
+	}
+	return a.issue(c, signer, issuance{grant: grant, scopes: grant.Scopes, user: user, refresh: refresh, now: now, first: true})
+}
+
+// judge compares a code that was just spent with the request that shows it.
+func judge(c *call, client oauth.Client, code store.Code, now time.Time) *oauth.Error {
+	redirect := c.params["redirect_uri"]
+	switch {
+	case code.Grant.Client != client.ID, code.Grant.Server != c.realm.ID, !now.Before(code.Expires):
+		return oauth.ErrCode
+	case redirect != "" && redirect != code.Redirect: // only some clients repeat it
+		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The 'redirect_uri' is not the one that the interaction began with."}
+	case !oauth.Proves(c.params["code_verifier"], code.PKCE):
+		return oauth.ErrPKCE
+	}
+	return nil
+}
+
+// refresh changes a refresh token into new tokens, itself included (S-60). A used one tells that two hold
+// what one should: nobody can say which of them is the thief, so the whole family ends.
+func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
+	ctx, now := c.Context(), a.Now().UTC()
+	value, err := c.params.need("refresh_token")
+	if err != nil {
+		return reply{}, err
+	}
+	digest := secret.DigestOf(secret.RefreshToken, value)
+	next := secret.Random()
+	var (
+		old    store.Refresh
+		grant  oauth.Grant
+		user   ident.User
+		scopes []string
+	)
+	err = a.Store.Update(ctx, func(tx store.Tx) (err error) {
+		if old, err = tx.Refresh(ctx, digest); err != nil {
+			return err
+		}
+		if grant, err = tx.Grant(ctx, old.Grant); err != nil {
+			return err
+		}
+		if grant.Client != client.ID || grant.Server != c.realm.ID {
+			return oauth.ErrRefresh
+		}
+		if !old.Used.IsZero() {
+			return store.ErrSpent
+		}
+		if grant.Revoked || !now.Before(old.Expires) || !now.Before(grant.Expires) {
+			return oauth.ErrRefresh
+		}
+		if scopes, err = grant.Narrow(c.params["scope"]); err != nil {
+			return err
+		}
+		if user, err = tx.User(ctx, grant.User); err != nil {
+			return err
+		}
+		if user.Status != ident.Active {
+			return oauth.ErrRefresh
+		}
+		if _, err := tx.SpendRefresh(ctx, digest, now); err != nil {
+			return err
+		}
+		if err := tx.AddRefresh(ctx, newRefresh(c.realm.Server, grant, next, now)); err != nil {
+			return err
+		}
+		return tx.Record(ctx, a.about(c, audit.TokensRefreshed, true, grant, ""))
+	})
+	switch {
+	case errors.Is(err, store.ErrSpent):
+		return reply{}, a.revokeFamily(c, grant, audit.RefreshReused, oauth.ErrRefresh)
+	case errors.Is(err, store.ErrNotFound):
+		return reply{}, oauth.ErrRefresh
+	case err != nil:
+		return reply{}, err
+	}
+	return a.issue(c, signer, issuance{grant: grant, scopes: scopes, user: user, refresh: next, now: now})
+}
+
+// An issuance is what a commit granted and is now to be signed.
+type issuance struct {
+	grant   oauth.Grant
+	scopes  []string
+	user    ident.User
+	refresh secret.Text
+	now     time.Time
+	first   bool
+}
+
+// issue signs the tokens and words the answer. It never holds state: okta-auth-js would compare it with nothing.
+func (a *API) issue(c *call, signer keys.Signer, i issuance) (reply, error) {
+	claims := oauth.Issue{
+		Server: c.realm.Server, Issuer: c.realm.issuer, Org: c.realm.org, Grant: i.grant, Scopes: i.scopes, User: i.user,
+		Unique: ident.NewID(""), Now: i.now, First: i.first,
+	}
+	access := claims.AccessToken()
+	answer := struct {
+		Type    string `json:"token_type"`
+		Expires int64  `json:"expires_in"`
+		Access  string `json:"access_token"`
+		Scope   string `json:"scope"`
+		Refresh string `json:"refresh_token,omitempty"`
+		ID      string `json:"id_token,omitempty"`
+	}{Type: "Bearer", Expires: access.Expires - access.Issued, Scope: strings.Join(i.scopes, " ")}
+	var err error
+	if answer.Access, err = signer.Sign(access); err != nil {
+		return reply{}, a.lost(c, i.grant, err)
+	}
+	if access.Has(oauth.ScopeOpenID) {
+		if answer.ID, err = signer.Sign(claims.IDToken(answer.Access)); err != nil {
+			return reply{}, a.lost(c, i.grant, err)
+		}
+	}
+	if i.grant.Refreshable() {
+		answer.Refresh = i.refresh.Reveal()
+	}
+	return jsonReply(answer), nil
+}
+
+// lost takes back a grant whose tokens could not be signed: nobody holds them, and nobody shall think so.
+func (a *API) lost(c *call, g oauth.Grant, cause error) error {
+	cause = fmt.Errorf("op: the code or token is spent, but what it buys could not be signed: %w", cause)
+	return a.revokeFamily(c, g, audit.TokenRefused, cause)
+}
+
+// revokeFamily ends a grant with all its tokens and records why; then it returns the answer, or what went wrong.
+func (a *API) revokeFamily(c *call, g oauth.Grant, why audit.Type, answer error) error {
+	ctx := c.Context()
+	err := a.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.RevokeGrant(ctx, g.ID); err != nil {
+			return err
+		}
+		return tx.Record(ctx, a.about(c, why, false, g, "the grant is revoked"))
+	})
+	if err != nil {
+		return fmt.Errorf("op: revoking a grant: %w, in place of: %v", err, answer)
+	}
+	return answer
+}
+
+// about describes an event in the life of a grant.
+func (a *API) about(c *call, t audit.Type, ok bool, g oauth.Grant, reason string) audit.Event {
+	return a.event(c, t, ok, audit.Event{User: string(g.User), Client: string(g.Client), GrantID: string(g.ID), Reason: reason})
+}
+
+// ends is how long a grant can live: as long as refreshing can go on, or as its only tokens do.
+func ends(s oauth.Server, g oauth.Grant, now time.Time) time.Time {
+	if g.Refreshable() {
+		return now.Add(s.Absolute)
+	}
+	return now.Add(max(s.Access, s.IDToken))
+}
+
+// newRefresh is the row of a refresh token: idle so long, and never longer than the grant.
+func newRefresh(s oauth.Server, g oauth.Grant, value secret.Text, now time.Time) store.Refresh {
+	end := now.Add(s.Refresh)
+	if g.Expires.Before(end) {
+		end = g.Expires
+	}
+	return store.Refresh{Digest: secret.DigestOf(secret.RefreshToken, value.Reveal()), Grant: g.ID, Created: now, Expires: end}
+}
