@@ -1,0 +1,135 @@
+// A Latchkey of one's own: the built binary as `latchkey dev`, its env file, its outbox and its control.
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const binary = resolve(process.env.LATCHKEY_BIN ?? join(here, '../../../bin/latchkey'));
+const patience = 20_000;
+
+// start runs `latchkey dev` with the flags given and resolves once it answers.
+export async function start(...flags) {
+  if (!existsSync(binary)) throw new Error(`${binary} is not there: run \`make build\` first`);
+  const home = await mkdtemp(join(tmpdir(), 'latchkey-js-'));
+  const envFile = join(home, 'dev.env');
+  const child = spawn(binary, ['dev', '--addr', '127.0.0.1:0', '--data', join(home, 'data'), '--env-file', envFile, ...flags], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const server = new Server(child, home);
+  try {
+    server.env = await ready(child, envFile, server);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return server;
+}
+
+// ready waits for the env file and for the discovery document that it leads to.
+async function ready(child, envFile, server) {
+  const until = Date.now() + patience;
+  while (Date.now() < until) {
+    if (child.exitCode !== null) throw new Error(`latchkey dev ended with ${child.exitCode}:\n${server.output}`);
+    const env = parse(await readFile(envFile, 'utf8').catch(() => ''));
+    if (env.ISSUER) {
+      const answer = await fetch(`${env.ISSUER}/.well-known/openid-configuration`).catch(() => undefined);
+      if (answer?.ok) return env;
+    }
+    await new Promise((next) => setTimeout(next, 25));
+  }
+  throw new Error(`latchkey dev was not ready within ${patience} ms:\n${server.output}`);
+}
+
+function parse(text) {
+  const lines = text.split('\n').filter((line) => line.includes('=') && !line.startsWith('#'));
+  return Object.fromEntries(lines.map((line) => {
+    const at = line.indexOf('=');
+    return [line.slice(0, at), line.slice(at + 1).replace(/^(["'])(.*)\1$/, '$2')];
+  }));
+}
+
+class Server {
+  env = {};
+  output = '';
+
+  constructor(child, home) {
+    this.child = child;
+    this.home = home;
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => { this.output += text; });
+  }
+
+  async stop() {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const ended = new Promise((done) => this.child.once('exit', done));
+      this.child.kill('SIGTERM');
+      const late = setTimeout(() => this.child.kill('SIGKILL'), 5_000);
+      await ended;
+      clearTimeout(late);
+    }
+    await rm(this.home, { recursive: true, force: true });
+  }
+
+  // reset brings the seeded organisation back, and with it clock, gateway, pinned codes and outbox.
+  async reset() {
+    await this.control('POST', 'reset');
+    await this.control('POST', 'clock', { reset: true });
+    await this.control('DELETE', 'codes');
+    await this.control('DELETE', 'gateway');
+    await this.empty();
+  }
+
+  // advance moves the server's clock; the clients keep theirs.
+  advance(duration) {
+    return this.control('POST', 'clock', { advance: duration });
+  }
+
+  async control(method, what, body) {
+    const answer = await fetch(`${this.env.CONTROL_URL.replace(/\/$/, '')}/${what}`, {
+      method,
+      headers: body && { 'content-type': 'application/json' },
+      body: body && JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`${method} ${what}: ${answer.status} ${await answer.text()}`);
+    return answer;
+  }
+
+  // outbox returns what was sent to one number, oldest first.
+  async outbox(to) {
+    const answer = await fetch(`${this.env.OUTBOX_URL}?to=${encodeURIComponent(to)}`, { headers: { accept: 'application/json' } });
+    if (!answer.ok) throw new Error(`outbox: ${answer.status}`);
+    return answer.json();
+  }
+
+  async empty() {
+    const answer = await fetch(this.env.OUTBOX_URL, { method: 'DELETE' });
+    if (!answer.ok) throw new Error(`emptying the outbox: ${answer.status}`);
+  }
+
+  // code returns the code in the newest of the count texts that a number is to have got.
+  async code(to, count = 1) {
+    const until = Date.now() + 5_000;
+    for (;;) {
+      const texts = await this.outbox(to);
+      if (texts.length > count) throw new Error(`${texts.length} texts to ${to}, expected ${count}`);
+      if (texts.length === count) return codeIn(texts.at(-1).body);
+      if (Date.now() > until) throw new Error(`${texts.length} texts to ${to}, expected ${count}`);
+      await new Promise((next) => setTimeout(next, 20));
+    }
+  }
+}
+
+// codeIn finds the six digits in a text.
+export function codeIn(text) {
+  const found = text.match(/(?<!\d)\d{6}(?!\d)/);
+  if (!found) throw new Error(`no code in ${JSON.stringify(text)}`);
+  return found[0];
+}
+
+// wrong returns a well-formed code that is not this one.
+export function wrong(code, n = 1) {
+  return String((Number(code) + n) % 1_000_000).padStart(6, '0');
+}
