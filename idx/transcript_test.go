@@ -1,0 +1,183 @@
+package idx_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"latchkey.dev/idx"
+	"latchkey.dev/idx/idxtest"
+)
+
+var update = flag.Bool("update", false, "record transcripts and golden files again; read the diff")
+
+// A scenario is one way through a sign-in. It tells where each call led, and that is compared too.
+type scenario struct {
+	engine func(*engine)
+	walk   func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction)
+}
+
+var mary = idx.Answers{Username: "mary@example.com", Password: goodPassword}
+
+var scenarios = map[string]scenario{
+	"enroll-phone": {walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
+		tx := tell(c.Authenticate(ctx, mary))
+		tx = tell(c.Continue(ctx, tx, idx.Answers{Authenticator: "phone"}))
+		tx = tell(c.Continue(ctx, tx, idx.Answers{Method: "sms", PhoneNumber: "+15551234567"}))
+		tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: goodCode}))
+		finish(ctx, c, tx, tell)
+	}},
+	"verify-phone": {
+		engine: func(e *engine) { e.phones["mary@example.com"] = "+15551234567" },
+		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
+			a := mary
+			a.Authenticator = "phone"
+			tx := tell(c.Authenticate(ctx, a))
+			tx = tell(c.Resend(ctx, tx))
+			tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: goodCode}))
+			finish(ctx, c, tx, tell)
+		},
+	},
+	"identifier-first": {
+		engine: func(e *engine) { e.identifierFirst = true },
+		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
+			tx := tell(c.Authenticate(ctx, idx.Answers{Username: "mary@example.com"}))
+			tx = tell(c.Continue(ctx, tx, idx.Answers{Password: "wrong-horse"}))
+			tx = tell(c.Continue(ctx, tx, idx.Answers{Password: goodPassword}))
+			tell(c.Cancel(ctx, tx))
+		},
+	},
+	"optional-phone": {
+		engine: func(e *engine) { e.optionalPhone = true },
+		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
+			tx := tell(c.Authenticate(ctx, mary))
+			finish(ctx, c, tell(c.Skip(ctx, tx)), tell)
+		},
+	},
+	"refusals": {walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
+		tell(c.Authenticate(ctx, idx.Answers{Username: "nobody@example.com", Password: goodPassword}))
+		tx := tell(c.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "wrong-horse"}))
+		tx = tell(c.Continue(ctx, tx, mary))
+		tx = tell(c.Continue(ctx, tx, idx.Answers{Method: "sms", PhoneNumber: "555-CALL"}))
+		tx = tell(c.Continue(ctx, tx, idx.Answers{Method: "sms", PhoneNumber: "+15551234567"}))
+		tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: "000000"}))
+		tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: "999999"}))
+		gone := tell(c.Cancel(ctx, tx))
+		tell(c.Cancel(ctx, gone))
+		tell(c.Resume(ctx, tx))
+	}},
+	"callback": {walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
+		tx := tell(c.Start(ctx))
+		tell(c.Callback(ctx, tx, url.Values{"state": {tx.State()}, "error": {"interaction_required"}}))
+	}},
+}
+
+func finish(ctx context.Context, c *idx.Client, tx *idx.Transaction, tell func(*idx.Transaction, error) *idx.Transaction) {
+	tokens, err := c.Exchange(ctx, tx)
+	if err != nil {
+		tell(nil, err)
+		return
+	}
+	if _, err = c.UserInfo(ctx, tokens); err != nil {
+		tell(nil, err)
+	}
+	if _, err = c.Refresh(ctx, tokens.RefreshToken); err != nil {
+		tell(nil, err)
+	}
+	if err := c.Revoke(ctx, tokens.AccessToken); err != nil {
+		tell(nil, err)
+	}
+}
+
+// diary writes down where each call led.
+func diary(out *[]string) func(*idx.Transaction, error) *idx.Transaction {
+	return func(tx *idx.Transaction, err error) *idx.Transaction {
+		word := ""
+		var no *idx.RejectedError
+		switch {
+		case errors.As(err, &no):
+			word, tx = err.Error()+": ", no.Transaction
+		case err != nil:
+			*out = append(*out, err.Error())
+			return nil
+		}
+		if s := tx.NextStep(); s != nil {
+			*out = append(*out, fmt.Sprintf("%s%s %s", word, tx.Status(), s.Name))
+		} else {
+			*out = append(*out, fmt.Sprintf("%s%s", word, tx.Status()))
+		}
+		return tx
+	}
+}
+
+func TestTranscripts(t *testing.T) {
+	for name, s := range scenarios {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join("testdata", "transcripts", name+".jsonl")
+			var want, got []string
+			if *update {
+				want = record(t, s, file)
+			}
+			p := idxtest.Replay(t, file)
+			c, err := p.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.walk(ctxOf(t), c, diary(&got))
+			golden(t, strings.TrimSuffix(file, ".jsonl")+".steps", strings.Join(got, "\n")+"\n")
+			if *update && strings.Join(want, "\n") != strings.Join(got, "\n") {
+				t.Errorf("replay leads to\n%s\nthe engine led to\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
+}
+
+// record runs the scenario against the engine once more.
+func record(t *testing.T, s scenario, file string) (steps []string) {
+	e := newEngine(t, func(e *engine) {
+		if s.engine != nil {
+			s.engine(e)
+		}
+	})
+	r := &idxtest.Recorder{
+		Next:    e.Client().Transport,
+		Secrets: []string{goodPassword, "wrong-horse"},
+		Rename:  map[string]string{e.URL: "https://id.example"},
+	}
+	s.walk(ctxOf(t), e.client(t, idx.WithHTTPClient(&http.Client{Transport: r})), diary(&steps))
+	var b strings.Builder
+	if _, err := r.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
+
+// golden compares with a file, and writes it with -update.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s has changed; -update writes it again\ngot:\n%s", file, got)
+	}
+}
