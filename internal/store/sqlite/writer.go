@@ -34,7 +34,7 @@ type writer struct {
 type turn struct {
 	begin  chan *session // the connection, or nil and the reason in err
 	end    chan error    // what the function said; buffered, nobody waits for the writer to hear it
-	commit chan error    // what became of it
+	commit chan error    // what became of the transaction it was in
 	err    error
 }
 
@@ -70,10 +70,13 @@ func (w *writer) take(ctx context.Context, f func(sqlstore.Querier) error) error
 	if s == nil {
 		return t.err
 	}
-	if err := t.call(f, s); err != nil {
+	refused := t.call(f, s)
+	// A refusal waits for the commit as well: it may rest on what another turn of the group wrote ("used up
+	// already"), and that is not so before it is durable.
+	if err := <-t.commit; err != nil {
 		return err
 	}
-	return <-t.commit
+	return refused
 }
 
 // call runs f and tells the writer of its end, be it a panic or a test's FailNow.
@@ -105,6 +108,7 @@ func (w *writer) group(t *turn) {
 	// The first turn needs no savepoint: with nobody before it, its failure may undo everything.
 	if err := w.first(t); err != nil {
 		w.rollback()
+		t.commit <- nil // alone, it saw only what is durable
 		return
 	}
 	group := []*turn{t}
@@ -113,14 +117,14 @@ func (w *writer) group(t *turn) {
 		if t == nil {
 			break
 		}
-		ok, err := w.later(t)
+		heard, err := w.later(t)
+		if heard {
+			group = append(group, t)
+		}
 		if err != nil {
 			w.discard()
 			tell(group, errAgain)
 			return
-		}
-		if ok {
-			group = append(group, t)
 		}
 	}
 	err := w.s.do(`COMMIT`)
@@ -149,9 +153,9 @@ func (w *writer) first(t *turn) error {
 	return <-t.end
 }
 
-// later runs a turn in a transaction that others have written in. An error is one of the connection: the
-// transaction is lost, and everybody's work in it.
-func (w *writer) later(t *turn) (ok bool, err error) {
+// later runs a turn in a transaction that others have written in; heard says that the turn was taken and
+// waits for the commit. An error is one of the connection: the transaction is lost, and everybody's work in it.
+func (w *writer) later(t *turn) (heard bool, err error) {
 	if err := w.s.do(`SAVEPOINT turn`); err != nil {
 		t.refuse(err)
 		return false, err
@@ -159,13 +163,9 @@ func (w *writer) later(t *turn) (ok bool, err error) {
 	t.begin <- w.s
 	if err := <-t.end; err != nil {
 		// Fails if SQLite has rolled back the whole transaction on its own, as it does when the disk is full.
-		return false, errors.Join(w.s.do(`ROLLBACK TO turn`), w.s.do(`RELEASE turn`))
+		return true, errors.Join(w.s.do(`ROLLBACK TO turn`), w.s.do(`RELEASE turn`))
 	}
-	if err := w.s.do(`RELEASE turn`); err != nil {
-		t.commit <- err
-		return false, err
-	}
-	return true, nil
+	return true, w.s.do(`RELEASE turn`)
 }
 
 // next is who asks for a turn now, or nil.
