@@ -210,7 +210,27 @@ func (f *field) scalar(given any, path string) (any, *formError) {
 	if f.kind == "string" && nested(given) != nil {
 		return nil, badInput(path, "it is one value, not a group of inputs", nil)
 	}
-	return given, nil
+	return plain(given), nil
+}
+
+// plain turns Values, which encode as their names, into what they hold.
+func plain(v any) any {
+	if list, ok := v.([]any); ok {
+		out := make([]any, len(list))
+		for i, e := range list {
+			out[i] = plain(e)
+		}
+		return out
+	}
+	m := nested(v)
+	if m == nil {
+		return v
+	}
+	out := make(map[string]any, len(m))
+	for k, e := range m {
+		out[k] = plain(e)
+	}
+	return out
 }
 
 // same compares by how values are written, so that "true" from a web form picks the option true.

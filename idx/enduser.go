@@ -12,7 +12,7 @@ type EndUser struct {
 	IP          netip.Addr
 	UserAgent   string
 	Language    string // an Accept-Language value
-	DeviceToken string // the application's own long-lived cookie, at most 32 letters, digits, - and _
+	DeviceToken string `json:"-"` // the application's own long-lived cookie, at most 32 letters, digits, - and _
 }
 
 // EndUserFrom reads r. X-Forwarded-For is believed only as far as the trusted proxies reach. DeviceToken is

@@ -33,6 +33,9 @@ func (v Values) Format(f fmt.State, _ rune) { printAs(f, given("Values", v.names
 // LogValue shows the names.
 func (v Values) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(v)) }
 
+// MarshalJSON shows the names: a logger that encodes whatever it is given must not print a password.
+func (v Values) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%q", fmt.Sprint(v)), nil }
+
 func (v Values) names() []string {
 	names := make([]string, 0, len(v))
 	for name := range v {

@@ -22,7 +22,7 @@ type NextStep struct {
 	PollEvery        time.Duration     // the engine's interval, if the step can be polled
 	CanSkip          bool
 	CanResend        bool
-	Raw              json.RawMessage // as the engine sent it; it holds handles, do not log
+	Raw              json.RawMessage `json:"-"` // as the engine sent it; it holds handles, do not log
 }
 
 // An Authenticator is something a person can prove themselves with, or what they enrolled of it.
