@@ -49,7 +49,7 @@ var clients = map[oauth.ClientID]policy.Policy{
 
 // A house is the engine and its IDX face over a real database, with a clock and a pocket for texts.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	db     store.DB
 	engine *engine.Engine
 	api    http.Handler
@@ -107,12 +107,12 @@ func reveal(c *engine.Config) { c.RevealUnknown = true }
 // production uses the real intervals between texts; without it a code can be sent again at once, as in dev.
 func production(c *engine.Config) { c.Codes, c.Sends = limit.DefaultCodes(), limit.DefaultSends() }
 
-func build(t *testing.T, options ...option) *house {
+func build(t testing.TB, options ...option) *house {
 	t.Helper()
 	return buildOn(t, openSQLite(t), options...)
 }
 
-func openSQLite(t *testing.T) func(*secret.Keys) store.DB {
+func openSQLite(t testing.TB) func(*secret.Keys) store.DB {
 	return func(k *secret.Keys) store.DB {
 		db, err := sqlite.Open(t.Context(), t.TempDir(), k)
 		if err != nil {
@@ -123,7 +123,7 @@ func openSQLite(t *testing.T) func(*secret.Keys) store.DB {
 	}
 }
 
-func buildOn(t *testing.T, open func(*secret.Keys) store.DB, options ...option) *house {
+func buildOn(t testing.TB, open func(*secret.Keys) store.DB, options ...option) *house {
 	t.Helper()
 	keys, err := secret.NewKeys([secret.KeySize]byte{42})
 	if err != nil {
@@ -315,7 +315,7 @@ func (a answer) forms() []string {
 	return names
 }
 
-func (a answer) want(t *testing.T, status int, forms ...string) answer {
+func (a answer) want(t testing.TB, status int, forms ...string) answer {
 	t.Helper()
 	if a.status != status || fmt.Sprint(a.forms()) != fmt.Sprint(forms) {
 		t.Fatalf("got %d %v, want %d %v\n%s", a.status, a.forms(), status, forms, a.raw)
@@ -324,7 +324,7 @@ func (a answer) want(t *testing.T, status int, forms ...string) answer {
 }
 
 // message checks the first message at the top.
-func (a answer) message(t *testing.T, key, text string) answer {
+func (a answer) message(t testing.TB, key, text string) answer {
 	t.Helper()
 	m := a.at("messages", "value", 0)
 	if walk(m, "i18n", "key") != key || text != "" && walk(m, "message") != text {
@@ -333,7 +333,7 @@ func (a answer) message(t *testing.T, key, text string) answer {
 	return a
 }
 
-func (a answer) expired(t *testing.T) answer {
+func (a answer) expired(t testing.TB) answer {
 	t.Helper()
 	a.want(t, http.StatusUnauthorized).message(t, "idx.session.expired", "You have been logged out due to inactivity. Refresh or return to the sign in screen.")
 	if a.doc["stateHandle"] != nil || a.doc["cancel"] != nil {
@@ -382,7 +382,7 @@ func other(c string) string {
 }
 
 // wellFormed holds an answer to what every client needs of every answer (idx 3, 4, 5.5; client-needs).
-func wellFormed(t *testing.T, path string, a answer) {
+func wellFormed(t testing.TB, path string, a answer) {
 	t.Helper()
 	fail := func(format string, args ...any) {
 		t.Helper()

@@ -15,7 +15,7 @@ import (
 )
 
 // golden compares a whole document with the file of that name; handles, codes and random ids are replaced.
-func golden(t *testing.T, name string, a answer) {
+func golden(t testing.TB, name string, a answer) {
 	t.Helper()
 	raw := regexp.MustCompile(`02[A-Za-z0-9_-]{43}`).ReplaceAllString(a.raw, "02STATEHANDLE")
 	raw = regexp.MustCompile(`("name":"interaction_code","required":true,"value":)"[A-Za-z0-9_-]{43}"`).ReplaceAllString(raw, `$1"CODE"`)
