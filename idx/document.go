@@ -218,7 +218,13 @@ func (d *document) fields(v any, depth int) []*field {
 		if str(o["name"]) == "" {
 			continue
 		}
-		fields = append(fields, d.field(o, depth))
+		f := d.field(o, depth)
+		// profile-update lists one group of the same name per attribute; there is one member for all of them.
+		if same := find(fields, f.name); same != nil && same.fields != nil && f.fields != nil {
+			same.fields, same.required = append(same.fields, f.fields...), same.required || f.required
+			continue
+		}
+		fields = append(fields, f)
 	}
 	return fields
 }
