@@ -249,9 +249,21 @@ func (a *API) answerFault(w http.ResponseWriter, r *http.Request, p *engine.Page
 // refuse writes a document with messages. Its type is JSON and not ION: clients read the body of a failure only so.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, p *engine.Page, status int, f *fault.Fault) {
 	if f.Retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.Retry.Seconds()))))
+		wait(w.Header(), status, int(math.Ceil(f.Retry.Seconds())))
 	}
 	a.write(w, status, a.draw(p, language(r), f))
+}
+
+// wait says when trying again makes sense. The Swift SDK knows that from x-rate-limit-reset alone, believes
+// it only with the other two, and compares it with the answer's Date, which follows no clock but the real
+// one. How many are allowed is nobody's business (S-36): one, and it is used up.
+func wait(h http.Header, status, seconds int) {
+	h.Set("Retry-After", strconv.Itoa(seconds))
+	if status == http.StatusTooManyRequests {
+		h.Set("X-Rate-Limit-Limit", "1")
+		h.Set("X-Rate-Limit-Remaining", "0")
+		h.Set("X-Rate-Limit-Reset", strconv.FormatInt(time.Now().Unix()+int64(seconds), 10))
+	}
 }
 
 func language(r *http.Request) msg.Lang { return msg.Match(r.Header.Get("Accept-Language")) }

@@ -284,6 +284,9 @@ func TestS14_Resend(t *testing.T) {
 	if early.header.Get("Retry-After") != "30" {
 		t.Errorf("Retry-After is %q", early.header.Get("Retry-After"))
 	}
+	if left, reset := early.header.Get("X-Rate-Limit-Remaining"), early.header.Get("X-Rate-Limit-Reset"); left != "0" || len(reset) != 10 {
+		t.Errorf("%q left, reset at %q", left, reset)
+	}
 	v.code(other(code)).want(t, 401, "challenge-authenticator", "select-authenticator-authenticate")
 	h.advance(30 * time.Second)
 	v.post("challenge/resend", nil).want(t, 200, "challenge-authenticator", "select-authenticator-authenticate")
