@@ -1,0 +1,127 @@
+// Package wire is the parts list: which rooms there are in a running server, and how they are put together.
+//
+// [Build] is the list, and the only function that knows every part. Adding an authenticator or a gateway
+// adds a line here and a folder of its own. What runs beside the requests is in run.go.
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"latchkey.dev/internal/authn"
+	"latchkey.dev/internal/authn/password"
+	"latchkey.dev/internal/authn/phone"
+	"latchkey.dev/internal/deliver"
+	"latchkey.dev/internal/engine"
+	"latchkey.dev/internal/gateway"
+	"latchkey.dev/internal/idxapi"
+	"latchkey.dev/internal/keys"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/op"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/server"
+	"latchkey.dev/internal/store"
+)
+
+// Parts are what differs from one server to the next.
+type Parts struct {
+	Store    store.DB
+	Keys     *secret.Keys
+	Gateways []gateway.Gateway // in the order in which they are tried
+	Now      func() time.Time
+	Log      *slog.Logger
+
+	Origin        string
+	Loopback      bool // answer to every name of this machine
+	Proxies       []netip.Prefix
+	Countries     []int
+	RevealUnknown bool
+	Flow          limit.Flow
+	Codes         limit.Codes
+	Sends         limit.Sends
+	Passwords     password.Params
+	Hashes        int
+	Pin           func(number string) (code string, ok bool) // dev: codes known beforehand
+
+	// Pages makes what is shown beside the endpoints; it gets the finished house to be a client of.
+	Pages func(house http.Handler) http.Handler
+}
+
+// A House is a server, ready to be given a listener. [House.Run] must run beside it.
+type House struct {
+	*server.Server
+	Worker *deliver.Worker
+
+	store store.DB
+	ring  *keys.Ring
+	op    *op.API
+	now   func() time.Time
+	log   *slog.Logger
+}
+
+// Build puts the parts together.
+func Build(ctx context.Context, p Parts) (*House, error) {
+	ring, err := keys.Open(ctx, p.Store, p.Now)
+	if err != nil {
+		return nil, err
+	}
+	worker := deliver.New(deliver.Config{Store: p.Store, Keys: p.Keys, Gateways: p.Gateways, Now: p.Now, Log: p.Log})
+	signIn, err := engine.New(engine.Config{
+		Store: p.Store,
+		Keys:  p.Keys,
+		Plugins: []authn.Authenticator{
+			password.New(p.Passwords),
+			phone.New(phone.Config{Keys: p.Keys, Countries: p.Countries, Pin: p.Pin}),
+		},
+		Sender:        worker,
+		Now:           p.Now,
+		Flow:          p.Flow,
+		Codes:         p.Codes,
+		Sends:         p.Sends,
+		RevealUnknown: p.RevealUnknown,
+		Origin:        p.Origin,
+		Hashes:        p.Hashes,
+		Log:           p.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h := &House{Worker: worker, store: p.Store, ring: ring, now: p.Now, log: p.Log}
+	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log})
+	var pages http.Handler
+	if p.Pages != nil {
+		pages = p.Pages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+	}
+	h.Server, err = server.New(server.Config{
+		Origin:   p.Origin,
+		Loopback: p.Loopback,
+		Proxies:  p.Proxies,
+		Clients:  h.clients,
+		IDX:      idxapi.New(idxapi.Config{Engine: signIn, Origin: p.Origin, Log: p.Log}),
+		OAuth:    h.op,
+		Pages:    pages,
+		Log:      p.Log,
+	})
+	return h, err
+}
+
+// Forget drops everything that is held in memory of what the database holds. It is for whoever has just
+// changed the organisation behind our back.
+func (h *House) Forget(ctx context.Context) error {
+	h.ForgetOrigins()
+	h.op.Forget()
+	h.Worker.Forgive()
+	return h.ring.Reload(ctx)
+}
+
+func (h *House) clients(ctx context.Context) (all []oauth.Client, err error) {
+	err = h.store.View(ctx, func(tx store.Tx) error {
+		all, err = tx.Clients(ctx)
+		return err
+	})
+	return all, err
+}
