@@ -102,8 +102,10 @@ func (o *Outbox) Texts(to string) []Text {
 }
 
 // Wait is Texts as soon as there is one newer than the text with the id after (or any, if after is
-// empty), or when ctx ends.
-func (o *Outbox) Wait(ctx context.Context, to, after string) []Text {
+// empty), or when the time is over, or ctx.
+func (o *Outbox) Wait(ctx context.Context, to, after string, atMost time.Duration) []Text {
+	late := time.NewTimer(atMost)
+	defer late.Stop()
 	for {
 		texts, changed := o.look(to)
 		if n := len(texts); n > 0 && texts[n-1].ID != after {
@@ -111,6 +113,8 @@ func (o *Outbox) Wait(ctx context.Context, to, after string) []Text {
 		}
 		select {
 		case <-changed:
+		case <-late.C:
+			return texts
 		case <-ctx.Done():
 			return texts
 		}

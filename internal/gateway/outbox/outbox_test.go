@@ -82,10 +82,8 @@ func TestWaitAnswersWhenATextIsThere(t *testing.T) {
 						_ = o.Send(t.Context(), in)
 					}
 				}()
-				ctx, done := context.WithTimeout(t.Context(), time.Minute)
-				defer done()
 				began := time.Now()
-				if got := ids(o.Wait(ctx, "+1", test.after)); got != test.want {
+				if got := ids(o.Wait(t.Context(), "+1", test.after, time.Minute)); got != test.want {
 					t.Errorf("got %q, want %q", got, test.want)
 				}
 				if took := time.Since(began); took != test.takes {
