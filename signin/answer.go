@@ -41,7 +41,7 @@ type attempt struct {
 func (s *Pages) take(w http.ResponseWriter, r *http.Request, b browser, ref string) {
 	a := attempt{client: s.speaker(r, b), step: r.PostForm.Get("step"), do: r.PostForm.Get("do"), posted: r.PostForm}
 	a.ref = ref
-	if err := s.reach(r, b, &a); err != nil {
+	if err := s.reach(w, r, b, &a); err != nil {
 		s.fail(w, r, b, a.parked, err)
 		return
 	}
@@ -58,7 +58,7 @@ func (s *Pages) take(w http.ResponseWriter, r *http.Request, b browser, ref stri
 //
 // A name and a password speak for themselves: if their sign-in has expired, was finished in another tab or already knows
 // somebody, they begin a new one instead of being lost, or worse, continuing somebody else's.
-func (s *Pages) reach(r *http.Request, b browser, a *attempt) error {
+func (s *Pages) reach(w http.ResponseWriter, r *http.Request, b browser, a *attempt) error {
 	fresh := a.step == "identify" && a.do == ""
 	p, ok := s.parked(r, b, a.ref)
 	if ok && p.sealed != "" {
@@ -82,6 +82,7 @@ func (s *Pages) reach(r *http.Request, b browser, a *attempt) error {
 		a.ref = newRef() // the other tab keeps the sign-in that it is at
 	}
 	a.sealed, a.note = "", note{}
+	s.makeRoom(w, r, b)
 	tx, err := a.client.Start(r.Context())
 	a.tx = tx
 	return err
@@ -247,6 +248,7 @@ func (s *Pages) outcome(w http.ResponseWriter, r *http.Request, b browser, a att
 	var wrong problems
 	var no *idx.RejectedError
 	var input *idx.InputError
+	var broken *idx.ServerError
 	switch {
 	case err == nil:
 		s.advance(w, r, b, a, next)
@@ -269,6 +271,8 @@ func (s *Pages) outcome(w http.ResponseWriter, r *http.Request, b browser, a att
 		a.note.Says = []say{{Key: "need.value", Field: input.Path, Bad: true}}
 	case errors.Is(err, errMoved), errors.Is(err, idx.ErrNotOffered), errors.Is(err, idx.ErrAmbiguous):
 		a.note.Says, a.note.Step = []say{{Key: "notice.moved"}}, ""
+	case errors.As(err, &broken) && tongue{texts: catalogues()[fallback]}.has(broken.Code):
+		a.note.Says = []say{{Key: broken.Code, Bad: true}} // it failed, but it knows why
 	default:
 		s.fail(w, r, b, a.parked, err)
 		return
@@ -403,19 +407,23 @@ func (s *Pages) anew(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// start begins a sign-in and parks it. A browser keeps a few; the oldest gives way.
+// start begins a sign-in and parks it.
 func (s *Pages) start(w http.ResponseWriter, r *http.Request, b browser, client *idx.Client) (parked, *idx.Transaction, error) {
 	tx, err := client.Start(r.Context())
 	if err != nil {
 		return parked{}, nil, err
 	}
-	if all := s.allParked(r, b); len(all) >= maxParked {
-		for _, old := range all[maxParked-1:] {
-			s.forget(w, old.ref)
-		}
-	}
+	s.makeRoom(w, r, b)
 	p := parked{ref: newRef()}
 	return p, tx, s.settle(w, b, p, tx)
+}
+
+// makeRoom lets the oldest sign-ins of a browser give way to a new one.
+func (s *Pages) makeRoom(w http.ResponseWriter, r *http.Request, b browser) {
+	all := s.allParked(r, b)
+	for _, old := range all[min(len(all), maxParked-1):] {
+		s.forget(w, old.ref)
+	}
 }
 
 // toPage sends the browser to the page of a sign-in.

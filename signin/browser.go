@@ -28,8 +28,19 @@ func derive(key [32]byte, purpose string) [32]byte {
 }
 
 // sign is a keyed digest of value for one purpose.
-func (s *Pages) sign(purpose, value string) string {
-	mac := hmac.New(sha256.New, s.csrfKey)
+func (s *Pages) sign(purpose, value string) string { return mark(s.macs[0], purpose, value) }
+
+// signed tells whether any of our keys made that digest.
+func (s *Pages) signed(purpose, value, digest string) bool {
+	good := 0
+	for _, key := range s.macs {
+		good |= subtle.ConstantTimeCompare([]byte(digest), []byte(mark(key, purpose, value)))
+	}
+	return good == 1
+}
+
+func mark(key [32]byte, purpose, value string) string {
+	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte(purpose + "\x00" + value))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:18])
 }
@@ -40,11 +51,10 @@ func (s *Pages) known(r *http.Request) (browser, bool) {
 	if err != nil || len(c.Value) != 48 {
 		return browser{}, false
 	}
-	id, mark := c.Value[:24], c.Value[24:]
-	if subtle.ConstantTimeCompare([]byte(mark), []byte(s.sign("browser", id))) != 1 {
-		return browser{}, false
+	if id := c.Value[:24]; s.signed("browser", id, c.Value[24:]) {
+		return browser{id}, true
 	}
-	return browser{id}, true
+	return browser{}, false
 }
 
 // meet is the browser that r comes from; a new one is given its cookie.
@@ -97,7 +107,7 @@ func (s *Pages) guarded(next http.HandlerFunc) http.HandlerFunc {
 			s.refuse(w, r, http.StatusRequestEntityTooLarge, "toolarge")
 			return
 		}
-		if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("csrf")), []byte(s.csrf(b))) != 1 {
+		if !s.signed("csrf", b.id, r.PostForm.Get("csrf")) {
 			s.refuse(w, r, http.StatusForbidden, "forbidden")
 			return
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // flights makes the same form, sent twice by an impatient finger, one answer: the second waits for the first and is told
-// the same. Without it a second wrong code would cost a try, and redeeming a code twice would revoke the first tokens
+// the same. Every page that is drawn carries a number of its own, so the same means the same form on the same page. Without it a second wrong code would cost a try, and redeeming a code twice would revoke the first tokens
 // (S-56). It covers one process; across several the engine's own rules hold.
 type flights struct {
 	mu    sync.Mutex
@@ -22,8 +22,8 @@ type flight struct {
 	recorder
 }
 
-// linger is how long a landed answer is repeated: a double click is over by then, and nobody types the same code again.
-const linger = 3 * time.Second
+// linger is how long a landed answer is repeated. It is as long as the engine repeats the very same success (S-23).
+const linger = 10 * time.Second
 
 // once writes what do writes, and runs do only if the same is not under way or just done.
 func (f *flights) once(key string, w http.ResponseWriter, do func(http.ResponseWriter)) {

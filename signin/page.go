@@ -31,6 +31,7 @@ type page struct {
 	App, Base   string
 	Title       string
 	CSRF, Ref   string
+	Number      string   // no other page has it: see flights
 	Who         string   // who is signing in, once it is known
 	Notices     []string // what the page has to say beyond its form
 	Failed      bool     // and whether that is bad news

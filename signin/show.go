@@ -78,7 +78,7 @@ func (s *Pages) show(w http.ResponseWriter, r *http.Request) {
 
 // page is what every page of this request has in common.
 func (s *Pages) page(r *http.Request) *page {
-	p := &page{tongue: speak(r.Header.Get("Accept-Language")), App: s.cfg.AppName, Base: s.base, assets: s.assetURLs}
+	p := &page{tongue: speak(r.Header.Get("Accept-Language")), App: s.cfg.AppName, Base: s.base, Number: newRef(), assets: s.assetURLs}
 	if b, ok := s.known(r); ok {
 		p.CSRF = s.csrf(b)
 	}

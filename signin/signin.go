@@ -71,11 +71,11 @@ type Config struct {
 
 // Pages are the sign-in pages. They serve every path from the path of Config.URL down.
 type Pages struct {
-	cfg     Config
-	client  *idx.Client
-	sealer  *idx.Sealer
-	aeads   []cipher.AEAD
-	csrfKey []byte
+	cfg    Config
+	client *idx.Client
+	sealer *idx.Sealer
+	aeads  []cipher.AEAD
+	macs   [][32]byte
 
 	origin, base string // of Config.URL
 	secure       bool
@@ -193,9 +193,8 @@ func (s *Pages) keys(keys [][32]byte) error {
 			return err
 		}
 		s.aeads = append(s.aeads, aead)
+		s.macs = append(s.macs, derive(key, "browser"))
 	}
-	browser := derive(keys[0], "browser")
-	s.csrfKey = browser[:]
 	var err error
 	s.sealer, err = idx.NewSealer(forIDX...)
 	return err
