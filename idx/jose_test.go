@@ -57,3 +57,14 @@ func signES256(key *ecdsa.PrivateKey, header, claims any) string {
 	s.FillBytes(sig[32:])
 	return input + "." + b64.EncodeToString(sig)
 }
+
+func verifySignature(key crypto.PublicKey, input string, sig []byte) bool {
+	sum := sha256.Sum256([]byte(input))
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], sig) == nil
+	case *ecdsa.PublicKey:
+		return len(sig) == 64 && ecdsa.Verify(k, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+	}
+	return false
+}
