@@ -136,7 +136,7 @@ export class Client {
     const raw = this.mode.step && !failed;
     match(plain(transaction.nextStep), raw ? step.raw : step.read, 'nextStep');
     this.said(transaction, messages);
-    assert.deepEqual(transaction.enabledFeatures, step.features ?? []);
+    assert.deepEqual(transaction.enabledFeatures, [], 'recovery is offered on the day it works');
     assert.ok(transaction.availableSteps.some(({ name }) => name === step.read.name), 'the next step is available');
     return transaction;
   }

@@ -57,7 +57,6 @@ const code = (name, authenticator, enrollments) => ({
 
 // identify is the first page: name and password together.
 export const identify = {
-  features: ['recover-password'],
   read: {
     name: 'identify',
     inputs: [
@@ -87,13 +86,13 @@ export const passwordPage = {
   read: {
     name: 'challenge-authenticator',
     type: 'password',
-    authenticator: { ...password, recover: (form) => form === undefined || action('recover')(form) },
+    authenticator: password,
     authenticatorEnrollments: [password],
     inputs: [{ name: 'password', label: 'Password', type: 'string', secret: true, required: true }],
   },
   raw: {
     name: 'challenge-authenticator',
-    relatesTo: { type: 'object', value: { ...password, recover: (form) => form === undefined || action('recover')(form) } },
+    relatesTo: { type: 'object', value: password },
     inputs: [identify.raw.inputs[1]],
   },
 };

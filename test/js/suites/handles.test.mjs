@@ -89,12 +89,15 @@ suite('cancelled and expired sign-ins', {}, (house) => inEveryMode((mode) => {
     const { server } = house;
     const client = house.client(mode);
     await toNumber(client);
+    const { remediation, stateHandle } = client.last('enroll').body;
+    const again = { stateHandle, authenticator: { id: remediation.value[0].value[0].form.value[0].value } };
     for (let n = 0; n < 3; n++) {
       await server.advance('39m');
-      client.pending(await client.number('555-CALL'), steps.phoneNumber, { messages: messages.badNumber });
+      assert.equal((await post(remediation.value[0].href, again)).status, 200, 'each step is one hour more');
     }
     await server.advance('4m');
-    client.terminal(await client.number('555-CALL'), messages.expired);
+    dead(await post(remediation.value[0].href, again));
+    client.terminal(await client.number(number), messages.expired);
   });
 
   test('what succeeded is over', async () => {
@@ -106,7 +109,7 @@ suite('cancelled and expired sign-ins', {}, (house) => inEveryMode((mode) => {
     await server.advance('11s');
     dead(await post(idx(env, 'introspect'), { stateToken: stateHandle }));
     dead(await post(idx(env, 'introspect'), { interactionHandle: client.last('interact').body.interaction_handle }));
-    dead(await post(idx(env, 'challenge'), { stateHandle, authenticator: {} }));
+    dead(await post(idx(env, 'challenge'), { stateHandle, authenticator: { id: 'aut1', methodType: 'sms' } }));
   });
 }));
 

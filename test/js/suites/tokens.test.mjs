@@ -55,6 +55,7 @@ suite('tokens', {}, (house) => inEveryMode((mode) => {
       at_hash: hash.subarray(0, 16).toString('base64url'),
       name: /./,
       email: env.USERNAME_ENROLLED,
+      email_verified: true,
       preferred_username: env.USERNAME_ENROLLED,
     });
     assert.ok(Math.abs(claims.auth_time - claims.iat) <= 5);
