@@ -430,3 +430,27 @@ func (s *Pages) makeRoom(w http.ResponseWriter, r *http.Request, b browser) {
 func (s *Pages) toPage(w http.ResponseWriter, r *http.Request, ref string) {
 	http.Redirect(w, r, s.base+"/"+ref, http.StatusSeeOther)
 }
+
+// Callback is for the redirect URI: the browser returns there from an identity provider, or with a link from a mail, and
+// its sign-in goes on. The state in the address says which of the browser's sign-ins it is (RFC 6749 10.12); one that the
+// browser does not have goes nowhere.
+func (s *Pages) Callback(w http.ResponseWriter, r *http.Request) {
+	s.headers(w.Header())
+	b, _ := s.known(r)
+	query := r.URL.Query()
+	for _, p := range s.allParked(r, b) {
+		tx, err := s.sealer.Open(p.sealed)
+		if err != nil || query.Get("state") == "" || tx.State() != query.Get("state") {
+			continue
+		}
+		ctx, cancel := patient(r.Context())
+		defer cancel()
+		r := r.WithContext(ctx)
+		a := attempt{parked: p, client: s.speaker(r, b), tx: tx}
+		a.note.Says = nil
+		next, err := a.client.Callback(ctx, tx, query)
+		s.outcome(w, r, b, a, next, err)
+		return
+	}
+	s.toEntry(w, r)
+}

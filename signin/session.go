@@ -177,3 +177,16 @@ func (s *Pages) SignOut(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
+
+// A SignOutForm is what a page of the application needs to offer signing out: a form that posts to Action a field csrf
+// with the value Token. It is empty unless the browser has signed in here.
+type SignOutForm struct{ Action, Token string }
+
+// SignOutForm is for the browser that sent r.
+func (s *Pages) SignOutForm(r *http.Request) SignOutForm {
+	b, ok := s.known(r)
+	if !ok {
+		return SignOutForm{}
+	}
+	return SignOutForm{Action: s.base + "/sign-out", Token: s.csrf(b)}
+}
