@@ -14,34 +14,14 @@ const patience = 20_000;
 // start runs `latchkey dev` with the flags given and resolves once it answers.
 export async function start(...flags) {
   if (!existsSync(binary)) throw new Error(`${binary} is not there: run \`make build\` first`);
-  const home = await mkdtemp(join(tmpdir(), 'latchkey-js-'));
-  const envFile = join(home, 'dev.env');
-  const child = spawn(binary, ['dev', '--addr', '127.0.0.1:0', '--data', join(home, 'data'), '--env-file', envFile, ...flags], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const server = new Server(child, home);
+  const server = new Server(await mkdtemp(join(tmpdir(), 'latchkey-js-')), flags);
   try {
-    server.env = await ready(child, envFile, server);
+    await server.run('127.0.0.1:0');
   } catch (error) {
     await server.stop();
     throw error;
   }
   return server;
-}
-
-// ready waits for the env file and for the discovery document that it leads to.
-async function ready(child, envFile, server) {
-  const until = Date.now() + patience;
-  while (Date.now() < until) {
-    if (child.exitCode !== null) throw new Error(`latchkey dev ended with ${child.exitCode}:\n${server.output}`);
-    const env = parse(await readFile(envFile, 'utf8').catch(() => ''));
-    if (env.ISSUER) {
-      const answer = await fetch(`${env.ISSUER}/.well-known/openid-configuration`).catch(() => undefined);
-      if (answer?.ok) return env;
-    }
-    await new Promise((next) => setTimeout(next, 25));
-  }
-  throw new Error(`latchkey dev was not ready within ${patience} ms:\n${server.output}`);
 }
 
 function parse(text) {
@@ -56,20 +36,50 @@ class Server {
   env = {};
   output = '';
 
-  constructor(child, home) {
-    this.child = child;
+  constructor(home, flags) {
     this.home = home;
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => { this.output += text; });
+    this.flags = flags;
+  }
+
+  // run starts the process and waits for the env file and for the discovery document that it leads to.
+  async run(addr) {
+    const envFile = join(this.home, 'dev.env');
+    await rm(envFile, { force: true });
+    this.child = spawn(binary, ['dev', '--addr', addr, '--data', join(this.home, 'data'), '--env-file', envFile, ...this.flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.child.stdout, this.child.stderr]) stream.on('data', (text) => { this.output += text; });
+    const until = Date.now() + patience;
+    while (Date.now() < until) {
+      if (this.child.exitCode !== null) throw new Error(`latchkey dev ended with ${this.child.exitCode}:\n${this.output}`);
+      this.env = parse(await readFile(envFile, 'utf8').catch(() => ''));
+      if (this.env.ISSUER) {
+        const answer = await fetch(`${this.env.ISSUER}/.well-known/openid-configuration`).catch(() => undefined);
+        if (answer?.ok) return;
+      }
+      await new Promise((next) => setTimeout(next, 25));
+    }
+    throw new Error(`latchkey dev was not ready within ${patience} ms:\n${this.output}`);
+  }
+
+  // end sends the process a signal and waits until it is gone.
+  async end(signal) {
+    if (!this.child || this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const ended = new Promise((done) => this.child.once('exit', done));
+    this.child.kill(signal);
+    const late = setTimeout(() => this.child.kill('SIGKILL'), 5_000);
+    await ended;
+    clearTimeout(late);
+  }
+
+  // crash kills the process as it stands and starts it again where it was.
+  async crash() {
+    await this.end('SIGKILL');
+    await this.run(new URL(this.env.LATCHKEY_URL).host);
   }
 
   async stop() {
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      const ended = new Promise((done) => this.child.once('exit', done));
-      this.child.kill('SIGTERM');
-      const late = setTimeout(() => this.child.kill('SIGKILL'), 5_000);
-      await ended;
-      clearTimeout(late);
-    }
+    await this.end('SIGTERM');
     await rm(this.home, { recursive: true, force: true });
   }
 

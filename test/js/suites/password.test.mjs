@@ -59,6 +59,16 @@ suite('the name first', {}, (house) => inEveryMode((mode) => {
     client.pending(await client.password(env.PASSWORD_ENROLLED), steps.phoneMethod);
   });
 
+  test('a name that nobody has is told before there is a password', async () => {
+    const { env } = house;
+    const client = idFirst();
+    await client.begin();
+    const told = await client.identify('nobody@example.com');
+    client.pending(told, steps.identifyFirst, { messages: messages.unknownUser('nobody@example.com'), failed: false });
+    assert.equal(client.last('identify').status, 200);
+    client.pending(await client.identify(env.USERNAME_ENROLLED), steps.passwordPage);
+  });
+
   if (mode.step) return;
   test('both at once are posted one after the other', async () => {
     const { env } = house;

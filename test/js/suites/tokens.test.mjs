@@ -235,4 +235,36 @@ suite('tokens', {}, (house) => inEveryMode((mode) => {
     const answer = await fetch(url, { redirect: 'manual' });
     assert.ok(!(answer.headers.get('location') ?? '').startsWith('https://elsewhere.example'));
   });
+
+  test('S-58 an application with a secret proves itself wherever tokens change hands', async () => {
+    const { env } = house;
+    const web = { clientId: env.WEB_CLIENT_ID, clientSecret: env.WEB_CLIENT_SECRET, scopes: ['openid', 'offline_access'] };
+    const [client, { accessToken, refreshToken, idToken }] = await tokens(web);
+    assert.equal(idToken.claims.aud, env.WEB_CLIENT_ID);
+    const { successWithInteractionCode: issue } = client.last('answer').body;
+    const names = issue.value.map(({ name }) => name);
+    assert.deepEqual(names, ['grant_type', 'interaction_code', 'client_id', 'client_secret', 'code_verifier']);
+    assert.ok(!issue.value.some(({ name, value }) => name === 'client_secret' && value), 'the secret is not told');
+
+    for (const client_secret of [undefined, 'wrong', '']) {
+      const refused = await form(`${env.ISSUER}/v1/token`, {
+        grant_type: 'refresh_token', client_id: env.WEB_CLIENT_ID, refresh_token: refreshToken.refreshToken, ...(client_secret !== undefined && { client_secret }),
+      });
+      assert.deepEqual([refused.status, refused.body.error], [401, 'invalid_client']);
+    }
+    await client.run((auth) => auth.token.revoke(accessToken));
+    assert.match(client.last('revoke').request.headers.get('authorization'), /^Basic /);
+    assert.equal((await userinfo(accessToken.accessToken)).status, 401);
+  });
+
+  test('S-57 nothing that opens a door travels in an address', async () => {
+    const { env } = house;
+    const [client] = await tokens();
+    const request = new URLSearchParams(client.last('token').request.body);
+    const refused = await form(`${env.ISSUER}/v1/token?${request}`, {});
+    assert.deepEqual([refused.status, refused.body.error], [400, 'invalid_request']);
+    for (const { url } of client.log) {
+      assert.ok(!/(code|token|secret|verifier|handle)=/.test(url), url);
+    }
+  });
 }));
