@@ -81,17 +81,17 @@ func ExampleNew() {
 
 func ExampleClient_For() {
 	client := replay("callback")
-	http.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
+	login := func(w http.ResponseWriter, r *http.Request) {
 		// Behind a proxy in 10.0.0.0/8, whose X-Forwarded-For can be believed.
 		user := idx.EndUserFrom(r, netip.MustParsePrefix("10.0.0.0/8"))
 		_ = client.For(user) // every request now says whom it is for
 		fmt.Println(user.IP, user.Language)
-	})
+	}
 	r := httptest.NewRequest("GET", "/login", nil)
 	r.RemoteAddr = "10.1.2.3:4567"
 	r.Header.Set("X-Forwarded-For", "203.0.113.7")
 	r.Header.Set("Accept-Language", "de-CH")
-	http.DefaultServeMux.ServeHTTP(httptest.NewRecorder(), r)
+	login(httptest.NewRecorder(), r)
 	// Output: 203.0.113.7 de-CH
 }
 

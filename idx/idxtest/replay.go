@@ -2,16 +2,15 @@ package idxtest
 
 import (
 	"bytes"
-	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"math/big"
 	"net/http"
 	"net/url"
 	"os"
@@ -30,7 +29,7 @@ type Player struct {
 	lines []exchange
 	at    int
 	bound map[string]string // placeholder to what the client has sent for it
-	key   *rsa.PrivateKey   // signs the ID tokens that the transcript only tells the claims of
+	key   *ecdsa.PrivateKey // signs the ID tokens that the transcript only tells the claims of
 	wrong []string
 }
 
@@ -64,7 +63,7 @@ func Open(file string) (*Player, error) {
 	if len(lines) == 0 {
 		return nil, fmt.Errorf("idxtest: %s holds no exchange", file)
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -309,15 +308,24 @@ func (p *Player) sign(body []byte) ([]byte, error) {
 }
 
 func (p *Player) jwt(claims map[string]any) (string, error) {
-	input := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","kid":"replay"}`)) + "." +
+	input := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"replay"}`)) + "." +
 		base64.RawURLEncoding.EncodeToString(encode(claims))
 	digest := sha256.Sum256([]byte(input))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, p.key, crypto.SHA256, digest[:])
-	return input + "." + base64.RawURLEncoding.EncodeToString(sig), err
+	r, s, err := ecdsa.Sign(rand.Reader, p.key, digest[:])
+	if err != nil {
+		return "", err
+	}
+	sig := make([]byte, 64) // RFC 7518 3.4
+	r.FillBytes(sig[:32])
+	s.FillBytes(sig[32:])
+	return input + "." + base64.RawURLEncoding.EncodeToString(sig), nil
 }
 
 func (p *Player) jwk() map[string]any {
-	return map[string]any{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "replay",
-		"n": base64.RawURLEncoding.EncodeToString(p.key.N.Bytes()),
-		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(p.key.E)).Bytes())}
+	point, err := p.key.PublicKey.Bytes()
+	if err != nil {
+		panic(err) // the key was made here, on this curve
+	}
+	return map[string]any{"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "replay",
+		"x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:])}
 }
