@@ -7,7 +7,7 @@ import { match, plain } from './match.mjs';
 import { record } from './wire.mjs';
 
 const require = createRequire(import.meta.url);
-const { OktaAuth: OktaAuth7 } = require('okta-auth-js-7');
+const { OktaAuth: OktaAuth7 } = require('@okta/okta-auth-js');
 const { OktaAuth: OktaAuth8 } = require('okta-auth-js-8');
 
 export const modes = [
