@@ -43,7 +43,7 @@ func (e *Engine) Answer(ctx context.Context, handle, answer secret.Text) (*Page,
 
 func (e *Engine) answerPassword(ctx context.Context, sc scene, answer secret.Text, who *claim) (*Page, error) {
 	if !who.judged {
-		who.user, who.enrollments, who.known = sc.user, sc.enrollments, sc.state.User != ""
+		who.user, who.enrollments = sc.user, sc.enrollments
 		enrolled, _ := ident.Find(sc.enrollments, ident.Password)
 		verdict, err := e.verifyPassword(ctx, authn.In{Now: sc.now, User: sc.user, Enrollment: enrolled, Answer: answer})
 		if err != nil {

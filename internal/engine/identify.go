@@ -29,7 +29,7 @@ type Claimant struct {
 type claim struct {
 	user        ident.User
 	enrollments []ident.Enrollment
-	known       bool
+	held        bool // somebody holds the name, active or not
 	judged      bool
 	verdict     authn.Verdict
 }
@@ -73,7 +73,7 @@ func (e *Engine) named(ctx context.Context, sc scene, c Claimant) (*Page, error)
 	if err != nil {
 		return nil, err
 	}
-	if !who.known && e.RevealUnknown {
+	if !who.held && e.RevealUnknown {
 		return e.unknown(ctx, sc, c)
 	}
 	after := sc
@@ -87,7 +87,7 @@ func (e *Engine) named(ctx context.Context, sc scene, c Claimant) (*Page, error)
 
 // signIn moves the flow by a judged name and password.
 func (e *Engine) signIn(ctx context.Context, sc scene, c Claimant, who claim) (*Page, error) {
-	if !who.known && e.RevealUnknown {
+	if !who.held && e.RevealUnknown {
 		return e.unknown(ctx, sc, c)
 	}
 	if !who.verdict.OK {
@@ -154,9 +154,9 @@ func (e *Engine) find(ctx context.Context, login string) (claim, error) {
 	case err != nil:
 		return claim{}, ill(err)
 	case who.user.Status != ident.Active:
-		return claim{}, nil // answers like a name that nobody holds, in the same time (S-24)
+		return claim{held: true}, nil // answers like a wrong password, in the same time (S-24)
 	}
-	who.known = true
+	who.held = true
 	return who, nil
 }
 

@@ -77,6 +77,10 @@ func TestS24_UnknownUser(t *testing.T) {
 		w, _ := h.begin("0oa1name")
 		w.post("identify", map[string]any{"identifier": "nobody"}).want(t, 200, "identify").message(t, "idx.unknown.user", "")
 		v.identify(mary, "nope").want(t, 401, "identify").message(t, "errors.E0000004", "")
+		h.status(t, "00u1mary", ident.Suspended) // there is an account, and its password is not taken
+		v.identify(mary, password1).want(t, 401, "identify").message(t, "errors.E0000004", "")
+		w.post("identify", map[string]any{"identifier": mary}).want(t, 200, "challenge-authenticator", "select-authenticator-authenticate")
+		w.code(password1).want(t, 401, "challenge-authenticator", "select-authenticator-authenticate").message(t, "errors.E0000004", "")
 	})
 }
 
