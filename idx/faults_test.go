@@ -71,7 +71,9 @@ func TestRetryableNeverLies(t *testing.T) {
 				}
 			}))
 			defer srv.Close()
-			client, err := idx.New(idx.Config{Issuer: srv.URL + "/oauth2/default", ClientID: clientID, RedirectURI: redirectURI})
+			// A kept connection that dies as it is used looks like one that dies afterwards. Here each case is to be sure.
+			fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			client, err := idx.New(idx.Config{Issuer: srv.URL + "/oauth2/default", ClientID: clientID, RedirectURI: redirectURI}, idx.WithHTTPClient(fresh))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -155,7 +155,8 @@ func FuzzSealerOpen(f *testing.F) {
 	f.Add("")
 	f.Add(sealed[:len(sealed)-1])
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := s.Open(text); err == nil && text != sealed {
+		// Fuzzing runs in several processes, each with its own sealing of the same: what opens must be that.
+		if got, err := s.Open(text); err == nil && !reflect.DeepEqual(got, tx) {
 			t.Errorf("%q opened", text)
 		}
 	})
@@ -173,7 +174,7 @@ func FuzzRestore(f *testing.F) {
 }
 
 func fuzzClient(f *testing.F) *Client {
-	c, err := New(Config{Issuer: "https://id.example", ClientID: "a", RedirectURI: "https://app.example/"}, WithHTTPClient(&http.Client{Transport: none{}}))
+	c, err := New(Config{Issuer: "https://id.example", ClientID: "a", RedirectURI: "https://app.example/"}, WithHTTPClient(&http.Client{Transport: none{}}), WithRetry(1, 0))
 	if err != nil {
 		f.Fatal(err)
 	}
