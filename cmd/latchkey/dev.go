@@ -72,7 +72,7 @@ func (c devCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	house, err := dev.Open(ctx, dev.Parts{
-		Store: db, Keys: dir.Keys, Org: dir.Org, Config: settings, Origin: settings.Origin, Clock: &dev.Clock{},
+		Store: db, Keys: dir.Keys, Org: dir.Org, Config: settings, Origin: settings.Origin, World: dev.NewWorld(),
 		Passwords: password.DefaultParams(), Log: log,
 	})
 	if err != nil {

@@ -48,19 +48,31 @@ type Parts struct {
 	Org       Org
 	Config    config.Config // of config.Dev
 	Origin    string        // http://127.0.0.1:4480
-	Clock     *Clock
+	World     *World
 	Passwords password.Params
 	Log       *slog.Logger
 	// App makes the sample application, which is a client of the house. Nil is none.
 	App func(house http.Handler, env map[string]string) http.Handler
 }
 
-// A House is one that can be played with.
-type House struct {
-	*wire.House
+// A World is what is outside of the process: time, and the telephone network. A house that is killed and
+// opened again finds it as it left it.
+type World struct {
 	Clock  *Clock
 	Outbox *outbox.Outbox
 	Pins   *Pins
+}
+
+// NewWorld has the real time, and nothing has happened in it.
+func NewWorld() *World {
+	clock := &Clock{}
+	return &World{Clock: clock, Outbox: outbox.New(clock.Now), Pins: &Pins{}}
+}
+
+// A House is one that can be played with.
+type House struct {
+	*wire.House
+	*World
 
 	parts   Parts
 	seeder  *seeder
@@ -70,11 +82,9 @@ type House struct {
 // Open seeds the database if it is empty and puts the house together.
 func Open(ctx context.Context, p Parts) (*House, error) {
 	h := &House{
-		Clock:  p.Clock,
-		Outbox: outbox.New(p.Clock.Now),
-		Pins:   &Pins{},
+		World:  p.World,
 		parts:  p,
-		seeder: newSeeder(p.Org, p.Passwords, p.Origin, !p.Config.AnyLoopback, p.Clock.Now),
+		seeder: newSeeder(p.Org, p.Passwords, p.Origin, !p.Config.AnyLoopback, p.World.Clock.Now),
 	}
 	// The first start hashes passwords and makes a signing key. Each takes its time, so they take it together.
 	var seeding error
@@ -84,7 +94,7 @@ func Open(ctx context.Context, p Parts) (*House, error) {
 		Store:         p.Store,
 		Keys:          p.Keys,
 		Gateways:      []gateway.Gateway{h.Outbox},
-		Now:           p.Clock.Now,
+		Now:           p.World.Clock.Now,
 		Log:           p.Log,
 		Origin:        p.Origin,
 		Loopback:      true,
