@@ -6,6 +6,7 @@
 #   make lint     formatting, vet, staticcheck, module checksums, known vulnerabilities
 #   make unit     Go tests under the race detector, on SQLite and on a throw-away PostgreSQL
 #   make node     every node package below test/: other people's clients, the pages in a browser
+#   make foreign  every Go module below test/: clients that are no dependency of ours
 #   make fuzz     every fuzz target for FUZZTIME
 #   make bench    the lines of docs/performance.md, measured here and now
 #   make clean    what the above left behind
@@ -15,7 +16,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build test need lint verify unit node fuzz bench clean
+.PHONY: build test need lint verify unit node foreign fuzz bench clean
 
 # Tools that are programs and not libraries stay out of go.mod: they are run at these versions.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -27,7 +28,7 @@ FUZZTIME ?= 60s
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/latchkey ./cmd/latchkey
 
-test: need build lint unit node
+test: need build lint unit foreign node
 	@$(MAKE) fuzz FUZZTIME=2s
 	@echo "make test: everything passed"
 
@@ -52,6 +53,11 @@ node: build
 	@for package in test/*/package.json; do \
 	  [ -e "$$package" ] || continue; \
 	  (cd "$$(dirname "$$package")" && echo "== $$PWD" && npm ci --no-audit --no-fund --loglevel=error && npm test); \
+	done
+
+foreign: build
+	@for module in test/*/go.mod; do \
+	  (cd "$$(dirname "$$module")" && echo "== $$PWD" && go vet ./... && go test -count=1 ./...); \
 	done
 
 fuzz:
