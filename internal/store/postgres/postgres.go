@@ -1,0 +1,257 @@
+// Package postgres keeps everything in PostgreSQL, for as many processes as there are.
+//
+// [Open] migrates, one process at a time, and checks the key. Nodes keep nothing: whatever limits, binds or
+// is used once is decided in the database, so a sign-in may change node at every step.
+//
+// Transactions that write run at READ COMMITTED. That is enough, because no rule rests on an earlier read:
+// each is the condition of one UPDATE or INSERT, and there PostgreSQL waits for whoever holds the row and
+// judges the condition again on what they left. It is also needed: who has waited for a lock in HoldSends
+// must then see what the one before it added, and a snapshot taken at the start of the transaction would
+// hide just that. Transactions that only read run at REPEATABLE READ, over one snapshot.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/sqlstore"
+)
+
+const (
+	connections = 32 // at most, for each node; PostgreSQL allows 100 in all unless told otherwise
+	attempts    = 6  // the first and five more (S-80)
+)
+
+// Open opens the database that dsn names, a URL or key=value pairs. Warnings about it go to log.
+func Open(ctx context.Context, dsn string, keys *secret.Keys, log *slog.Logger) (*sqlstore.DB, error) {
+	pool, err := connect(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	db, err := open(ctx, pool, keys, log)
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	return db, nil
+}
+
+func open(ctx context.Context, pool *sql.DB, keys *secret.Keys, log *slog.Logger) (*sqlstore.DB, error) {
+	d := dialect(0)
+	turns, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(migrating)), lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return nil, err
+	}
+	done, err := sqlstore.Migrate(ctx, pool, d, goose.WithSessionLocker(turns))
+	if err != nil {
+		return nil, err
+	}
+	if len(done) > 0 {
+		log.InfoContext(ctx, "migrated the database", "migrations", done)
+	}
+	if err := durable(ctx, pool, log); err != nil {
+		return nil, err
+	}
+	base, err := auditBase(ctx, pool)
+	if err != nil {
+		return nil, fmt.Errorf("placing the audit log: %w", err)
+	}
+	return sqlstore.New(ctx, &engine{pool: pool}, dialect(base), keys)
+}
+
+func connect(dsn string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, err // pgx leaves the password out of it
+	}
+	// What a vanished node held must not wait for the end of its TCP connection, which can be hours.
+	limits := map[string]string{"idle_in_transaction_session_timeout": "10s", "lock_timeout": "5s"}
+	for name := range config.RuntimeParams {
+		delete(limits, name) // the operator knows better
+	}
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		for name, value := range limits {
+			if _, err := c.Exec(ctx, `SELECT set_config($1, $2, FALSE)`, name, value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(time.Hour)
+	return pool, nil
+}
+
+// durable warns if what is acknowledged could be lost (S-75). It does not refuse: a test's database may be
+// quick on purpose.
+func durable(ctx context.Context, pool *sql.DB, log *slog.Logger) error {
+	for name, good := range map[string][]string{"synchronous_commit": {"on", "remote_apply"}, "fsync": {"on"}, "full_page_writes": {"on"}} {
+		var value string
+		if err := pool.QueryRowContext(ctx, `SELECT current_setting($1)`, name).Scan(&value); err != nil {
+			return fmt.Errorf("reading %s: %w", name, err)
+		}
+		if !slices.Contains(good, value) {
+			log.WarnContext(ctx, "PostgreSQL may lose what was acknowledged", "setting", name, "value", value, "safe", good)
+		}
+	}
+	return nil
+}
+
+// The locks that are ours alone among all that are taken in the database.
+const (
+	migrating = 0x1a7c_4e70 + iota
+	placing
+)
+
+// The place of an audit event is made of its transaction's number, because a sequence would number the
+// events of a slow transaction below those that a reader has seen already. Below the oldest transaction
+// still running nothing can appear any more. A database that was dumped and loaded elsewhere counts its
+// transactions anew: the base lifts the places above those that came with it.
+func dialect(base int64) sqlstore.Dialect {
+	return sqlstore.Dialect{
+		Migrations: database.DialectPostgres,
+		Hold:       `SELECT pg_advisory_xact_lock($1)`,
+		SkipLocked: ` FOR UPDATE SKIP LOCKED`,
+		Position:   fmt.Sprintf(`(pg_current_xact_id()::text::bigint << 16) + $1 + %d`, base),
+		Settled:    fmt.Sprintf(`(pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 16) + %d`, base),
+		Fault:      fault,
+	}
+}
+
+// auditBase reads the base, and raises it if the log holds places that are still to come.
+func auditBase(ctx context.Context, pool *sql.DB) (base int64, err error) {
+	e := &engine{pool: pool}
+	err = e.Update(ctx, func(q sqlstore.Querier) error {
+		if _, err := q.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(placing)); err != nil {
+			return err
+		}
+		const name = `'audit.base'`
+		var last, here int64
+		rows, err := q.Query(ctx, `SELECT coalesce((SELECT value::bigint FROM settings WHERE name = `+name+`), 0),
+			coalesce((SELECT max(seq) FROM audit_events), -1), pg_current_xact_id()::text::bigint << 16`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := rows.Scan(&base, &last, &here); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil || last < base+here {
+			return err
+		}
+		base = last + 1 - here
+		_, err = q.Exec(ctx, `INSERT INTO settings (name, value) VALUES (`+name+`, $1::bigint::text)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, base)
+		return err
+	})
+	return base, err
+}
+
+// An engine is a pool of connections.
+type engine struct {
+	pool   *sql.DB
+	closed atomic.Bool // database/sql has no name for it
+}
+
+var errClosed = fmt.Errorf("%w: closed", store.ErrUnavailable)
+
+func (e *engine) View(ctx context.Context, f func(sqlstore.Querier) error) error {
+	return e.again(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, f)
+}
+
+func (e *engine) Update(ctx context.Context, f func(sqlstore.Querier) error) error {
+	return e.again(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, f)
+}
+
+// again runs f until it meets no conflict. A commit whose answer was lost is not tried again: it may have
+// happened.
+func (e *engine) again(ctx context.Context, o *sql.TxOptions, f func(sqlstore.Querier) error) error {
+	for n := 1; ; n++ {
+		if e.closed.Load() {
+			return errClosed
+		}
+		conflict, err := e.once(ctx, o, f)
+		if err == nil || !conflict || n == attempts {
+			return err
+		}
+		pause := time.NewTimer(time.Duration(rand.Int64N(int64(5*time.Millisecond) << n)))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+func (e *engine) once(ctx context.Context, o *sql.TxOptions, f func(sqlstore.Querier) error) (conflict bool, err error) {
+	tx, err := e.pool.BeginTx(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() // after a commit this does nothing
+	q := &querier{tx: tx}
+	if err := f(q); err != nil {
+		return q.conflict || conflicts(err), err // pgx tells of some only when their rows are read
+	}
+	err = tx.Commit()
+	return conflicts(err), err
+}
+
+func (e *engine) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := e.pool.QueryRowContext(ctx, `SELECT clock_timestamp()`).Scan(&now)
+	return now.UTC(), err
+}
+
+func (e *engine) Close() error {
+	e.closed.Store(true)
+	return e.pool.Close()
+}
+
+// A querier remembers that a statement met a conflict: what f makes of the error is f's business.
+type querier struct {
+	tx       *sql.Tx
+	conflict bool
+}
+
+func (q *querier) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	r, err := q.tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		q.conflict = q.conflict || conflicts(err)
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (q *querier) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	rows, err := q.tx.QueryContext(ctx, query, args...)
+	q.conflict = q.conflict || conflicts(err)
+	return rows, err
+}
+
+// conflicts reports a serialization failure or a deadlock.
+func conflicts(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}

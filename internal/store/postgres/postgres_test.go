@@ -1,0 +1,153 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/storetest"
+)
+
+// serverEnv names a PostgreSQL that tests may make schemas in. tools/with-postgres sets it.
+const serverEnv = "LATCHKEY_TEST_POSTGRES"
+
+var ctx = context.Background()
+
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(storetest.WorkerEnv); dsn != "" {
+		fmt.Fprintln(os.Stderr, work(dsn)) // until it is killed
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func work(dsn string) error {
+	keys, err := secret.NewKeys([secret.KeySize]byte{1})
+	if err != nil {
+		return err
+	}
+	db, err := Open(ctx, dsn, keys, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return storetest.Work(db)
+}
+
+// schema makes a schema that goes away with the test, and returns a DSN that works in it.
+func schema(t testing.TB) string {
+	t.Helper()
+	server := os.Getenv(serverEnv)
+	if server == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not set, and this is CI", serverEnv)
+		}
+		t.Skipf("%s is not set", serverEnv)
+	}
+	pool, err := connect(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "t" + strings.ToLower(ident.NewID(""))
+	if _, err := pool.ExecContext(ctx, `CREATE SCHEMA `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		defer pool.Close()
+		if _, err := pool.ExecContext(ctx, `DROP SCHEMA `+name+` CASCADE`); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+func home(dsn string) storetest.Home {
+	return storetest.Home{
+		Open: func(keys *secret.Keys) (store.DB, error) {
+			db, err := Open(ctx, dsn, keys, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return nil, err
+			}
+			return db, nil
+		},
+		Dump: func(t *testing.T) []byte { return dump(t, dsn) },
+	}
+}
+
+// dump returns every value of every table, as it is stored.
+func dump(t *testing.T, dsn string) (all []byte) {
+	t.Helper()
+	pool, err := connect(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	names, err := pool.QueryContext(ctx, `SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tables []string
+	for names.Next() {
+		var name string
+		if err := names.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		tables = append(tables, name)
+	}
+	if err := names.Err(); err != nil || len(tables) == 0 {
+		t.Fatal("no tables", err)
+	}
+	for _, table := range tables {
+		rows, err := pool.QueryContext(ctx, `SELECT * FROM `+table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, dest := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		for rows.Next() {
+			if err := rows.Scan(dest...); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range values {
+				if b, ok := v.([]byte); ok {
+					all = append(all, b...)
+				} else {
+					all = fmt.Append(all, v)
+				}
+				all = append(all, '\n')
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func TestContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Home { return home(schema(t)) })
+}
+
+func TestS75_KilledAtAnyTime(t *testing.T) {
+	dsn := schema(t)
+	storetest.Crash(t, home(dsn), dsn, 2)
+}
