@@ -139,10 +139,10 @@ type Sends interface {
 type SendQuery struct {
 	Number   secret.Digest // or zero
 	User     ident.UserID  // or empty
-	Since    time.Time // messages after it: one sent just then has left the window
-	Open     bool // only those that no success has cleared
-	Unproved bool // only those to numbers not enrolled then
-	Numbers  bool // count different numbers, not messages
+	Since    time.Time     // messages after it: one sent just then has left the window
+	Open     bool          // only those that no success has cleared
+	Unproved bool          // only those to numbers not enrolled then
+	Numbers  bool          // count different numbers, not messages
 }
 
 // MessageStatus is where a message stands.

@@ -81,12 +81,14 @@ func (p *pool) put(s *session, good bool) {
 
 // close waits for who is reading.
 func (p *pool) close() {
-	p.once.Do(func() { close(p.stop) })
-	for range cap(p.idle) {
-		select {
-		case s := <-p.idle:
-			s.close()
-		case <-p.unborn:
+	p.once.Do(func() {
+		close(p.stop)
+		for range cap(p.idle) {
+			select {
+			case s := <-p.idle:
+				s.close()
+			case <-p.unborn:
+			}
 		}
-	}
+	})
 }

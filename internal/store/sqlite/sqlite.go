@@ -72,6 +72,11 @@ func open(ctx context.Context, dir string, busy time.Duration) (*engine, error) 
 	if err != nil {
 		return nil, err
 	}
+	done, err := alone(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	db := sql.OpenDB(connector)
 	if _, err := sqlstore.Migrate(ctx, db, dialect); err != nil {
 		db.Close()
@@ -85,15 +90,18 @@ func open(ctx context.Context, dir string, busy time.Duration) (*engine, error) 
 
 // dsn asks for what S-75 asks for, on every connection.
 func dsn(path string, busy time.Duration) string {
-	pragmas := url.Values{"_pragma": {
+	return location(path,
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(ON)",
 		"cache_size(-2048)",            // KiB, for each connection
 		"journal_size_limit(67108864)", // a long reader lets the log grow; afterwards it shrinks again
-	}}
-	u := url.URL{Scheme: "file", Path: path, RawQuery: pragmas.Encode()}
+	)
+}
+
+func location(path string, pragmas ...string) string {
+	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
 	return u.String()
 }
 
@@ -106,7 +114,7 @@ func (e *engine) Update(ctx context.Context, f func(sqlstore.Querier) error) err
 }
 
 // Now is this machine's clock: there is no other.
-func (e *engine) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+func (e *engine) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
 func (e *engine) Close() error {
 	e.writer.close()

@@ -205,9 +205,11 @@ func tell(group []*turn, err error) {
 
 // close waits for the group in hand.
 func (w *writer) close() {
-	w.once.Do(func() { close(w.stop) })
-	<-w.gone
-	if w.s != nil {
-		w.discard()
-	}
+	w.once.Do(func() {
+		close(w.stop)
+		<-w.gone
+		if w.s != nil {
+			w.discard()
+		}
+	})
 }

@@ -81,9 +81,9 @@ func (t *tx) SpendChallenge(ctx context.Context, id flow.ChallengeID, at time.Ti
 // suspension that the new number asks for is written by whoever got it, so none is skipped (S-10).
 func (t *tx) CountFailure(ctx context.Context, u ident.UserID, k ident.Kind, now time.Time, l limit.Codes) (int, time.Time, error) {
 	var failures int
-	err := t.one(ctx, `INSERT INTO failures (user_id, kind, failures, suspended) VALUES ($1, $2, 1, 0)
-		ON CONFLICT (user_id, kind) DO UPDATE SET failures = failures.failures + 1 WHERE failures.suspended <= $3
-		RETURNING failures`, args{string(u), string(k), micros(now)}, &failures)
+	err := t.one(ctx, `INSERT INTO failures (user_id, kind, failed, suspended) VALUES ($1, $2, 1, 0)
+		ON CONFLICT (user_id, kind) DO UPDATE SET failed = failures.failed + 1 WHERE failures.suspended <= $3
+		RETURNING failed`, args{string(u), string(k), micros(now)}, &failures)
 	if err == store.ErrNotFound {
 		return t.failures(ctx, u, k)
 	}
@@ -96,7 +96,7 @@ func (t *tx) CountFailure(ctx context.Context, u ident.UserID, k ident.Kind, now
 }
 
 func (t *tx) failures(ctx context.Context, u ident.UserID, k ident.Kind) (n int, suspended time.Time, err error) {
-	err = t.one(ctx, `SELECT failures, suspended FROM failures WHERE user_id = $1 AND kind = $2`,
+	err = t.one(ctx, `SELECT failed, suspended FROM failures WHERE user_id = $1 AND kind = $2`,
 		args{string(u), string(k)}, &n, timeInto{&suspended})
 	return n, suspended, err
 }

@@ -77,8 +77,8 @@ func (db *DB) Update(ctx context.Context, f func(store.Tx) error) error {
 func (db *DB) run(q Querier, f func(store.Tx) error) error {
 	t := &tx{db: db, q: q}
 	err := f(t)
-	if err == nil {
-		err = t.sick
+	if !errors.Is(err, t.sick) {
+		err = errors.Join(err, t.sick)
 	}
 	t.sick = errOver
 	return err

@@ -84,7 +84,7 @@ CREATE INDEX challenges_by_end ON challenges (expires);
 CREATE TABLE failures (
     user_id   TEXT    NOT NULL,
     kind      TEXT    NOT NULL,
-    failures  INTEGER NOT NULL,
+    failed    INTEGER NOT NULL,
     suspended BIGINT  NOT NULL,
     PRIMARY KEY (user_id, kind)
 );
