@@ -6,9 +6,22 @@ import { ion, json } from './wire.mjs';
 // check judges every IDX exchange of a log, and that none of the secrets got out in any answer.
 export function check(log, secrets = []) {
   for (const exchange of log) {
+    assert.ok(exchange.status < 500 || exchange.status === 503, `${exchange.path} ${exchange.status}: ${exchange.text}`);
     for (const secret of secrets) assert.ok(!exchange.text.includes(secret), `${exchange.path} answers with ${secret}`);
     if (exchange.path.startsWith('/idp/idx/')) checkExchange(exchange);
   }
+}
+
+// bearers returns what opened something in a log: handles, codes and tokens, and the verifiers of their owner.
+export function bearers(log) {
+  const found = new Set();
+  const name = /"(?:stateHandle|interaction_handle|access_token|id_token|refresh_token)":"([^"]+)"|"interaction_code","required":true,"value":"([^"]+)"/g;
+  for (const { text, request } of log) {
+    for (const [, value, code] of text.matchAll(name)) found.add(value ?? code);
+    const verifier = /(?:^|&)code_verifier=([^&]+)/.exec(typeof request.body === 'string' ? request.body : '');
+    if (verifier) found.add(verifier[1]);
+  }
+  return found;
 }
 
 function checkExchange({ path, status, type, headers, body }) {

@@ -1,8 +1,9 @@
 // The frame of every suite: one server per file, the seed before each test, what always holds after it.
 
+import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe } from 'node:test';
 import { Client, modes } from './clients.mjs';
-import { check } from './document.mjs';
+import { bearers, check } from './document.mjs';
 import { start } from './server.mjs';
 
 // suite runs tests(house) with a server of its own. house.server and house.env are there inside the
@@ -17,7 +18,7 @@ export function suite(name, { flags = [] } = {}, tests) {
         house.clients.push(client);
         return client;
       },
-      // keep makes sure that a value is in no answer of this test.
+      // keep makes sure that a value is in no answer of this test, and in nothing the server writes down.
       keep(secret) {
         house.secrets.push(secret);
         return secret;
@@ -34,7 +35,13 @@ export function suite(name, { flags = [] } = {}, tests) {
       await house.server.reset();
     });
     afterEach(() => {
-      for (const client of house.clients) check(client.log, house.secrets);
+      const written = house.server.output.replaceAll(/^.* then a text to \+\d+$/gm, ''); // the greeting tells the seeded number
+      for (const client of house.clients) {
+        check(client.log, house.secrets);
+        for (const secret of [...bearers(client.log), ...house.secrets]) { // S-72
+          assert.ok(!written.includes(secret), `the server wrote ${secret} down`);
+        }
+      }
     });
     tests(house);
   });

@@ -93,3 +93,35 @@ suite('CORS', {}, (house) => {
     }
   });
 });
+
+suite('CORS in production', { flags: ['--production-limits'] }, (house) => {
+  test('S-42 an origin is trusted to the letter', async () => {
+    const url = `${house.env.LATCHKEY_URL}/idp/idx/introspect`;
+    const own = new URL(house.env.REDIRECT_URI).origin;
+    const granted = async (origin) => {
+      const answer = await fetch(url, { method: 'POST', body: '{}', headers: { origin, 'content-type': 'application/json' } });
+      return answer.headers.get('access-control-allow-origin');
+    };
+    assert.equal(await granted(own), own);
+    for (const origin of [trusted, `${own}0`, own.replace('http:', 'https:'), `${own}/`, own.toUpperCase(), own.replace('//', '//x.')]) {
+      assert.equal(await granted(origin), null, origin);
+    }
+  });
+
+  test('S-54 so is a redirect URI', async () => {
+    const { env } = house;
+    const interact = async (redirect_uri) => {
+      const answer = await fetch(`${env.ISSUER}/v1/interact`, {
+        method: 'POST',
+        body: new URLSearchParams({
+          client_id: env.CLIENT_ID, redirect_uri, scope: 'openid', state: 's', code_challenge: 'x'.repeat(43), code_challenge_method: 'S256',
+        }),
+      });
+      return [answer.status, (await answer.json()).error];
+    };
+    assert.deepEqual(await interact(env.REDIRECT_URI), [200, undefined]);
+    for (const other of [`${env.REDIRECT_URI}/`, `${env.REDIRECT_URI}?x`, env.REDIRECT_URI.replace('callback', 'CALLBACK'), 'https://elsewhere.example/']) {
+      assert.deepEqual(await interact(other), [400, 'invalid_request'], other);
+    }
+  });
+});

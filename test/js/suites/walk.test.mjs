@@ -8,7 +8,7 @@ import * as steps from '../lib/steps.mjs';
 import { inEveryMode, suite } from '../lib/suite.mjs';
 import { masked, number, signIn, toEnroll, toMethod, toVerifyCode } from '../lib/walk.mjs';
 
-suite('the walk', {}, (house) => inEveryMode((mode) => {
+for (const flags of [[], ['--production-limits']]) suite(['the walk', ...flags].join(' '), { flags }, (house) => inEveryMode((mode) => {
   test('the first sign-in enrolls the phone and ends with tokens and profile', async () => {
     const { server, env } = house;
     const client = house.client(mode);
