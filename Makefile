@@ -64,7 +64,7 @@ fuzz:
 	@tools/fuzz $(FUZZTIME)
 
 bench: build
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
+	go run ./bench -latchkey bin/latchkey -write docs/performance.md
 
 clean:
 	rm -rf bin test/*/node_modules test-artifacts

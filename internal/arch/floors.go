@@ -126,6 +126,7 @@ var Floors = []Floor{
 		Name: "door", // commands, and the parts list
 		Rooms: []Room{
 			{Path: "cmd/latchkey"},
+			{Path: "bench"}, // measures the command from outside, and seeds its database from below
 		},
 	},
 }

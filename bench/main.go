@@ -1,0 +1,130 @@
+//go:build linux
+
+// Command bench measures what the project promises of its speed and size, and says of each line whether
+// it is kept. `make bench` runs it.
+//
+// What is measured is the program that people run: `latchkey dev` on SQLite with synchronous=FULL and the
+// real password hash, in a process of its own, over keep-alive connections. Beside it run the floors
+// (floor.go), processes that do one thing and nothing else: hash passwords, answer a bare GET. Costs are CPU
+// time of those processes as the kernel counts it, and promises are ratios of two of them taken in turns
+// within one run, so that a slow or busy machine slows both. Each line is one function in lines.go; report.go
+// prints them and writes docs/performance.md.
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// A plan says how much is done. The promises hold for full; quick is for seeing that everything runs.
+type plan struct {
+	rounds   int           // in which the things to compare take turns
+	batch    int           // sign-ins or hashes in a round
+	gets     int           // requests in a round where a request is all there is
+	warm     time.Duration // before anything is counted under load
+	window   time.Duration // in which work under load is counted
+	few      int           // workers
+	crowd    int           // workers, more than anybody should have
+	flows    int           // open at once
+	users    [2]int        // of the small and of the large organisation
+	starts   int
+	idle     time.Duration // until a process counts as idle
+	settling time.Duration // until what goes on after an answer is over
+}
+
+var (
+	full = plan{
+		rounds: 9, batch: 20, gets: 2000, warm: 2 * time.Second, window: 5 * time.Second, few: 8, crowd: 128,
+		flows: 10_000, users: [2]int{1000, 1_000_000}, starts: 5, idle: 3 * time.Second, settling: 3 * time.Millisecond,
+	}
+	quick = plan{
+		rounds: 1, batch: 1, gets: 5, window: 500 * time.Millisecond, few: 2, crowd: 4,
+		flows: 20, users: [2]int{3, 30}, starts: 1, settling: time.Millisecond,
+	}
+)
+
+// A bench is one run.
+type bench struct {
+	plan
+	latchkey string // the program
+	self     string // this program, which is the floors, too
+	dir      string // everything that is written
+	log      io.Writer
+	share    *share // of the machine that others had
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == floorArg {
+		floor()
+		return
+	}
+	program := flag.String("latchkey", "bin/latchkey", "the program to measure, built as it ships")
+	write := flag.String("write", "", "put the results into this file, between its marks")
+	only := flag.String("only", "", "measure just the lines whose name matches this expression")
+	small := flag.Bool("quick", false, "do next to nothing of everything, to see that it runs")
+	tmp := flag.String("tmp", "", "where to put databases; a million users take a gigabyte")
+	flag.Parse()
+	plan := full
+	if *small {
+		plan = quick
+	}
+	if err := run(plan, *program, *tmp, *only, *write); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures and reports. A promise that is not kept is a result and no error.
+func run(p plan, program, tmp, only, write string) error {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	if write != "" && only != "" {
+		return errors.New("a part of the lines is not the last run: -write goes without -only")
+	}
+	results, b, err := measure(p, program, tmp, pattern, os.Stderr)
+	if err != nil {
+		return err
+	}
+	show(os.Stdout, results)
+	if write == "" {
+		return nil
+	}
+	return replaceTable(write, table(results, b.share.String()))
+}
+
+func measure(p plan, program, tmp string, only *regexp.Regexp, log io.Writer) (all []result, b *bench, err error) {
+	b = &bench{plan: p, log: log, share: newShare()}
+	if b.latchkey, err = filepath.Abs(program); err != nil {
+		return nil, nil, err
+	}
+	if b.self, err = os.Executable(); err != nil {
+		return nil, nil, err
+	}
+	if b.dir, err = os.MkdirTemp(cmp.Or(tmp, os.TempDir()), "latchkey-bench-"); err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	for _, l := range lines {
+		if !only.MatchString(l.name) {
+			continue
+		}
+		began := time.Now()
+		results, err := l.measure(b)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", l.name, err)
+		}
+		fmt.Fprintf(b.log, "%-12s %s\n", l.name, time.Since(began).Round(100*time.Millisecond))
+		all = append(all, results...)
+	}
+	b.share.stop()
+	return all, b, nil
+}
