@@ -45,7 +45,7 @@ func tell(tx *idx.Transaction, err error) *idx.Transaction {
 func Example() {
 	ctx, client := context.Background(), replay("enroll-phone")
 
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1"}))
 	tx = tell(client.Continue(ctx, tx, idx.Answers{Authenticator: "phone"}))
 	tx = tell(client.Continue(ctx, tx, idx.Answers{Method: "sms", PhoneNumber: "+15551234567"}))
 	tx = tell(client.Continue(ctx, tx, idx.Answers{VerificationCode: "424242"}))
@@ -124,7 +124,7 @@ func ExampleClient_Authenticate() {
 func ExampleClient_Continue() {
 	ctx, client := context.Background(), replay("verify-phone")
 	// As many steps as the answers cover: here the password page and the choice of the phone.
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1", Authenticator: "phone"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1", Authenticator: "phone"}))
 	fmt.Println("a code went to", tx.NextStep().Authenticator.Hint)
 	// Output:
 	// PENDING challenge-authenticator
@@ -134,7 +134,7 @@ func ExampleClient_Continue() {
 func ExampleClient_Proceed() {
 	ctx, client := context.Background(), replay("enroll-phone")
 	tx := tell(client.Start(ctx))
-	tx = tell(client.Proceed(ctx, tx, "identify", idx.Values{"identifier": "mary@example.com", "credentials.passcode": "Correct-Horse-1"}))
+	tx = tell(client.Proceed(ctx, tx, "identify", idx.Values{"identifier": "mary.acme@example.com", "credentials.passcode": "Correct-Horse-1"}))
 
 	list := tx.NextStep().Inputs[0]
 	phone := list.Options[0]
@@ -147,7 +147,7 @@ func ExampleClient_Proceed() {
 
 func ExampleClient_Skip() {
 	ctx, client := context.Background(), replay("optional-phone")
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1"}))
 	if tx.NextStep().CanSkip {
 		tell(client.Skip(ctx, tx))
 	}
@@ -158,7 +158,7 @@ func ExampleClient_Skip() {
 
 func ExampleClient_Resend() {
 	ctx, client := context.Background(), replay("verify-phone")
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1", Authenticator: "phone"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1", Authenticator: "phone"}))
 	if tx.NextStep().CanResend {
 		tell(client.Resend(ctx, tx))
 	}
@@ -169,7 +169,7 @@ func ExampleClient_Resend() {
 
 func ExampleClient_Cancel() {
 	ctx, client := context.Background(), replay("identifier-first")
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com"}))
 	_, err := client.Continue(ctx, tx, idx.Answers{Password: "wrong-horse"})
 	fmt.Println(err)
 	tx = tell(client.Continue(ctx, tx, idx.Answers{Password: "Correct-Horse-1"}))
@@ -215,7 +215,7 @@ func ExampleClient_Callback() {
 func ExampleClient_Register() {
 	tx := tell(replay("register").Register(context.Background(), idx.Answers{
 		NewPassword: "Correct-Horse-1",
-		Profile:     idx.Values{"firstName": "Mary", "email": "mary@example.com"},
+		Profile:     idx.Values{"firstName": "Mary", "email": "mary.acme@example.com"},
 	}))
 	fmt.Println(len(tx.Unused()), "answers left")
 	// Output:
@@ -225,7 +225,7 @@ func ExampleClient_Register() {
 
 func ExampleClient_RecoverPassword() {
 	ctx, client := context.Background(), replay("recover-password")
-	tx := tell(client.RecoverPassword(ctx, idx.Answers{Username: "mary@example.com"}))
+	tx := tell(client.RecoverPassword(ctx, idx.Answers{Username: "mary.acme@example.com"}))
 	tx = tell(client.Continue(ctx, tx, idx.Answers{VerificationCode: "424242"}))
 	tell(client.Continue(ctx, tx, idx.Answers{NewPassword: "Correct-Horse-1"}))
 	// Output:
@@ -236,7 +236,7 @@ func ExampleClient_RecoverPassword() {
 
 func ExampleClient_UnlockAccount() {
 	ctx, client := context.Background(), replay("unlock-account")
-	tx := tell(client.UnlockAccount(ctx, idx.Answers{Username: "mary@example.com", Authenticator: "email"}))
+	tx := tell(client.UnlockAccount(ctx, idx.Answers{Username: "mary.acme@example.com", Authenticator: "email"}))
 	tx = tell(client.Continue(ctx, tx, idx.Answers{VerificationCode: "424242"}))
 	fmt.Println(tx.Messages()[0].Text)
 	// Output:
@@ -247,7 +247,7 @@ func ExampleClient_UnlockAccount() {
 
 func ExampleClient_Poll() {
 	ctx, client := context.Background(), replay("push")
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1"}))
 	fmt.Println("ask again after", tx.NextStep().PollEvery)
 	tell(client.Poll(ctx, tx))
 	// Output:
@@ -258,7 +258,7 @@ func ExampleClient_Poll() {
 
 func ExampleClient_Wait() {
 	ctx, client := context.Background(), replay("push")
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1"}))
 	tell(client.Wait(ctx, tx)) // until there is something new to show
 	// Output:
 	// PENDING challenge-poll
@@ -267,7 +267,7 @@ func ExampleClient_Wait() {
 
 func ExampleClient_Watch() {
 	ctx, client := context.Background(), replay("push")
-	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1"}))
+	tx := tell(client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1"}))
 	for tx, err := range client.Watch(ctx, tx) {
 		tell(tx, err)
 	}
@@ -280,7 +280,7 @@ func ExampleClient_Watch() {
 // signedIn is a sign-in that is over, for the examples of what comes after.
 func signedIn(client *idx.Client) *idx.Tokens {
 	ctx := context.Background()
-	tx, err := client.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "Correct-Horse-1"})
+	tx, err := client.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "Correct-Horse-1"})
 	if err != nil {
 		panic(err)
 	}
@@ -299,7 +299,7 @@ func ExampleClient_Exchange() {
 	fmt.Println(tokens) // printing shows no token
 	fmt.Println(strings.Count(tokens.IDToken, "."))
 	// Output:
-	// Tokens{Bearer, subject "00umary@example.com", tokens [redacted]}
+	// Tokens{Bearer, subject "00u1mary", tokens [redacted]}
 	// 2
 }
 
@@ -310,7 +310,7 @@ func ExampleClient_UserInfo() {
 		panic(err)
 	}
 	fmt.Println(who.Name, who.Email)
-	// Output: Mary Acme mary@example.com
+	// Output: Mary Acme mary.acme@example.com
 }
 
 func ExampleClient_Refresh() {

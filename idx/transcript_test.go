@@ -16,31 +16,36 @@ import (
 
 	"latchkey.dev/idx"
 	"latchkey.dev/idx/idxtest"
+	"latchkey.dev/latchkeytest"
 )
 
 var update = flag.Bool("update", false, "record transcripts and golden files again; read the diff")
 
 // A scenario is one way through a sign-in. It tells where each call led, and that is compared too.
 type scenario struct {
-	engine func(*engine)
-	stage  []line // instead of the engine, for what it does not know
-	walk   func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction)
+	app      latchkeytest.Client
+	enrolled bool   // Mary has her phone already
+	stage    []line // instead of the engine, for what it does not do yet
+	walk     func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction)
 }
 
-var mary = idx.Answers{Username: "mary@example.com", Password: goodPassword}
+var (
+	mary = idx.Answers{Username: "mary@example.com", Password: goodPassword}
+	acme = idx.Answers{Username: "mary.acme@example.com", Password: goodPassword} // the seed of the real engine has a Mary of its own
+)
 
 var scenarios = map[string]scenario{
 	"enroll-phone": {walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-		tx := tell(c.Authenticate(ctx, mary))
+		tx := tell(c.Authenticate(ctx, acme))
 		tx = tell(c.Continue(ctx, tx, idx.Answers{Authenticator: "phone"}))
 		tx = tell(c.Continue(ctx, tx, idx.Answers{Method: "sms", PhoneNumber: "+15551234567"}))
 		tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: goodCode}))
 		finish(ctx, c, tx, tell)
 	}},
 	"verify-phone": {
-		engine: func(e *engine) { e.phones["mary@example.com"] = "+15551234567" },
+		enrolled: true,
 		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-			a := mary
+			a := acme
 			a.Authenticator = "phone"
 			tx := tell(c.Authenticate(ctx, a))
 			tx = tell(c.Resend(ctx, tx))
@@ -49,29 +54,30 @@ var scenarios = map[string]scenario{
 		},
 	},
 	"identifier-first": {
-		engine: func(e *engine) { e.identifierFirst = true },
+		app: latchkeytest.Client{IdentifierFirst: true},
 		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-			tx := tell(c.Authenticate(ctx, idx.Answers{Username: "mary@example.com"}))
+			tx := tell(c.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com"}))
 			tx = tell(c.Continue(ctx, tx, idx.Answers{Password: "wrong-horse"}))
 			tx = tell(c.Continue(ctx, tx, idx.Answers{Password: goodPassword}))
 			tell(c.Cancel(ctx, tx))
 		},
 	},
 	"optional-phone": {
-		engine: func(e *engine) { e.optionalPhone = true },
+		app: latchkeytest.Client{Policy: latchkeytest.PasswordAndOptionalPhone},
 		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-			tx := tell(c.Authenticate(ctx, mary))
+			tx := tell(c.Authenticate(ctx, acme))
 			finish(ctx, c, tell(c.Skip(ctx, tx)), tell)
 		},
 	},
 	"refusals": {walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
 		tell(c.Authenticate(ctx, idx.Answers{Username: "nobody@example.com", Password: goodPassword}))
-		tx := tell(c.Authenticate(ctx, idx.Answers{Username: "mary@example.com", Password: "wrong-horse"}))
-		tx = tell(c.Continue(ctx, tx, mary))
+		tx := tell(c.Authenticate(ctx, idx.Answers{Username: "mary.acme@example.com", Password: "wrong-horse"}))
+		tx = tell(c.Continue(ctx, tx, acme))
 		tx = tell(c.Continue(ctx, tx, idx.Answers{Method: "sms", PhoneNumber: "555-CALL"}))
 		tx = tell(c.Continue(ctx, tx, idx.Answers{Method: "sms", PhoneNumber: "+15551234567"}))
-		tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: "000000"}))
-		tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: "999999"}))
+		for range 6 { // the sixth is one too many
+			tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: "000000"}))
+		}
 		gone := tell(c.Cancel(ctx, tx))
 		tell(c.Cancel(ctx, gone))
 		tell(c.Resume(ctx, tx))
@@ -82,7 +88,7 @@ var scenarios = map[string]scenario{
 	}},
 }
 
-// stagedScenarios are those that the small engine does not know.
+// stagedScenarios are those that the engine does not do yet.
 func stagedScenarios() map[string]scenario {
 	scenarios := map[string]scenario{}
 	identify := formOf("identify", "identify", identifierField, passcodeField)
@@ -93,7 +99,7 @@ func stagedScenarios() map[string]scenario {
 		stage: []line{say(doc([]string{identify}, recoverDoor("currentAuthenticator"))), say(doc([]string{formOf("identify-recovery", "identify", identifierField)})),
 			say(doc([]string{challenge}, emailChallenge)), say(doc([]string{reset}, passwordReset)), say(doc(nil, successMember))},
 		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-			tx := tell(c.RecoverPassword(ctx, idx.Answers{Username: "mary@example.com"}))
+			tx := tell(c.RecoverPassword(ctx, idx.Answers{Username: "mary.acme@example.com"}))
 			tx = tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: goodCode}))
 			tell(c.Continue(ctx, tx, idx.Answers{NewPassword: goodPassword}))
 		},
@@ -102,7 +108,7 @@ func stagedScenarios() map[string]scenario {
 	scenarios["register"] = scenario{
 		stage: []line{say(doc([]string{identify, formOf("select-enroll-profile", "enroll")})), say(doc([]string{profile})), say(doc(nil, successMember))},
 		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-			tell(c.Register(ctx, idx.Answers{NewPassword: goodPassword, Profile: idx.Values{"firstName": "Mary", "email": "mary@example.com"}}))
+			tell(c.Register(ctx, idx.Answers{NewPassword: goodPassword, Profile: idx.Values{"firstName": "Mary", "email": "mary.acme@example.com"}}))
 		},
 	}
 	list := formOf("select-authenticator-unlock-account", "challenge", identifierField, `{"name":"authenticator","type":"object","options":[
@@ -113,7 +119,7 @@ func stagedScenarios() map[string]scenario {
 			say(doc([]string{challenge}, emailChallenge)),
 			say(doc(nil, `"messages":{"type":"array","value":[{"message":"You can log in using your existing username and password","class":"INFO","i18n":{"key":"oie.selfservice.unlock_user.success.message"}}]}`))},
 		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-			tx := tell(c.UnlockAccount(ctx, idx.Answers{Username: "mary@example.com", Authenticator: "email"}))
+			tx := tell(c.UnlockAccount(ctx, idx.Answers{Username: "mary.acme@example.com", Authenticator: "email"}))
 			tell(c.Continue(ctx, tx, idx.Answers{VerificationCode: goodCode}))
 		},
 	}
@@ -121,7 +127,7 @@ func stagedScenarios() map[string]scenario {
 	scenarios["push"] = scenario{
 		stage: []line{say(doc([]string{identify})), say(pollDoc(1000)), say(pollDoc(1000)), say(pollDoc(1000, number)), say(doc(nil, successMember))},
 		walk: func(ctx context.Context, c *idx.Client, tell func(*idx.Transaction, error) *idx.Transaction) {
-			tx := tell(c.Authenticate(ctx, mary))
+			tx := tell(c.Authenticate(ctx, acme))
 			tx = tell(c.Poll(ctx, tx))
 			tx = tell(c.Wait(ctx, tx))
 			tell(c.Wait(ctx, tx))
@@ -192,7 +198,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// record runs the scenario against the engine once more.
+// record runs the scenario against the real engine once more.
 func record(t *testing.T, s scenario, file string) (steps []string) {
 	r := &idxtest.Recorder{Secrets: []string{goodPassword, "wrong-horse"}}
 	through := idx.WithHTTPClient(&http.Client{Transport: r})
@@ -201,13 +207,22 @@ func record(t *testing.T, s scenario, file string) (steps []string) {
 		r.Next = st
 		s.walk(ctxOf(t), st.client(t, through), diary(&steps))
 	} else {
-		e := newEngine(t, func(e *engine) {
-			if s.engine != nil {
-				s.engine(e)
-			}
-		})
-		r.Next, r.Rename = e.Client().Transport, map[string]string{e.URL: "https://id.example"}
-		s.walk(ctxOf(t), e.client(t, through), diary(&steps))
+		srv := latchkeytest.Start(t)
+		srv.PinCode("+1555*", goodCode)
+		u := latchkeytest.User{Login: acme.Username, Password: goodPassword, GivenName: "Mary", FamilyName: "Acme"}
+		if s.enrolled {
+			u.Phone = number
+		}
+		u = srv.AddUser(u)
+		app := s.app
+		app.ID, app.Label, app.Redirects = clientID, "Seed App", []string{redirectURI}
+		srv.AddClient(app)
+		r.Rename = map[string]string{srv.URL: "https://id.example", u.ID: "00u1mary"}
+		c, err := idx.New(idx.Config{Issuer: srv.Env["ISSUER"], ClientID: clientID, RedirectURI: redirectURI, Scopes: []string{"openid", "profile", "email", "offline_access"}}, through)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.walk(ctxOf(t), c, diary(&steps))
 	}
 	var b strings.Builder
 	if _, err := r.WriteTo(&b); err != nil {
