@@ -18,14 +18,13 @@ import (
 
 // A walker signs in by hand, call by call, as a client without an SDK would.
 type walker struct {
-	t            testing.TB
-	srv          *latchkeytest.Server
-	client       string
-	verifier     string
-	interaction  string
-	state        string
-	last         document
-	extraHeaders http.Header
+	t           testing.TB
+	srv         *latchkeytest.Server
+	client      string
+	verifier    string
+	interaction string
+	state       string
+	last        document
 }
 
 // A document is as much of an IDX answer as walkers look at.

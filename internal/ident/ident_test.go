@@ -28,7 +28,7 @@ func TestIDs(t *testing.T) {
 	if a == b || len(a) != 20 || a[:3] != "00u" {
 		t.Errorf("ids %s and %s", a, b)
 	}
-	if ident.IDFrom("lae", []byte("seed")) != ident.IDFrom("lae", []byte("seed")) {
-		t.Error("an id of the same bytes differs")
+	if one, two := ident.IDFrom("lae", []byte("seed")), ident.IDFrom("lae", []byte("seed")); one != two {
+		t.Errorf("an id of the same bytes differs: %s and %s", one, two)
 	}
 }

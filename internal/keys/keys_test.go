@@ -164,7 +164,7 @@ func TestClientNeeds_KeysCarryAlgAndUse(t *testing.T) {
 	if err := json.Unmarshal(raw, &jwks); err != nil {
 		t.Fatal(err)
 	}
-	jws, err := jose.ParseSigned(sign(t, ring, "x"), []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(sign(t, ring, "x"), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -241,4 +241,3 @@ func TestTooManyWrongCodes(t *testing.T) {
 		t.Fatalf("the sixth answer gets %v", err)
 	}
 }
-
