@@ -26,7 +26,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 
@@ -51,8 +50,6 @@ type Parts struct {
 	World     *World
 	Passwords password.Params
 	Log       *slog.Logger
-	// App makes the sample application, which is a client of the house. Nil is none.
-	App func(house http.Handler, env map[string]string) http.Handler
 }
 
 // A World is what is outside of the process: time, and the telephone network. A house that is killed and

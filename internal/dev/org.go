@@ -46,6 +46,7 @@ type Org struct {
 	MaryPassword   string
 	PaulPassword   string
 	OliviaPassword string
+	CookieKey      []byte // of the sample application's cookies
 }
 
 // NewOrg chooses.
@@ -68,6 +69,7 @@ func NewOrg() Org {
 		MaryPassword:   passphrase(),
 		PaulPassword:   passphrase(),
 		OliviaPassword: passphrase(),
+		CookieKey:      secret.Bytes(32),
 	}
 }
 
@@ -77,7 +79,7 @@ func ParseOrg(data []byte) (Org, error) {
 	if err := json.Unmarshal(data, &o); err != nil {
 		return o, err
 	}
-	if o.ID == "" || o.WebSecret == "" || o.MaryPassword == "" {
+	if o.ID == "" || o.WebSecret == "" || o.MaryPassword == "" || len(o.CookieKey) != 32 {
 		return o, errors.New("it is not complete")
 	}
 	return o, nil

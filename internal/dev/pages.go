@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"latchkey.dev/demo"
 	"latchkey.dev/internal/gateway/outbox"
+	"latchkey.dev/internal/server"
 )
 
 //go:embed pages
@@ -25,7 +27,11 @@ const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img
 
 // pages is everything of a dev house beside the endpoints: a page that says where things are, the control
 // API, the outbox, and the sample application.
-func (h *House) pages(house http.Handler) http.Handler {
+func (h *House) pages(house http.Handler) (http.Handler, error) {
+	app, err := h.app(house)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.front)
 	mux.HandleFunc("GET /dev/style.css", asset("pages/style.css", "text/css; charset=utf-8"))
@@ -41,10 +47,26 @@ func (h *House) pages(house http.Handler) http.Handler {
 		}
 		outbox(w, r)
 	})
-	if h.parts.App != nil {
-		mux.Handle("/app/", h.parts.App(house, h.EnvMap()))
-	}
-	return mux
+	mux.Handle("/app/", app)
+	return mux, nil
+}
+
+// app is the sample application. It is a client of the house like any other, but for the missing socket.
+func (h *House) app(house http.Handler) (http.Handler, error) {
+	env := h.EnvMap()
+	return demo.New(demo.Config{
+		URL:        h.parts.Origin + "/app",
+		Issuer:     env["ISSUER"],
+		ClientID:   env["CLIENT_ID"],
+		Keys:       [][32]byte{[32]byte(h.parts.Org.CookieKey)},
+		HTTPClient: &http.Client{Transport: server.Local{Handler: house}},
+		Now:        h.Clock.Now,
+		Logger:     h.parts.Log,
+		Hints: []demo.Hint{
+			{Text: "Whom to sign in as, and where things are", Link: "Latchkey dev", URL: h.parts.Origin + "/"},
+			{Text: "Where the texts arrive", Link: "Outbox", URL: env["OUTBOX_URL"]},
+		},
+	})
 }
 
 // A person is somebody to sign in as.
@@ -54,7 +76,6 @@ func (h *House) front(w http.ResponseWriter, r *http.Request) {
 	o := h.parts.Org
 	h.show(w, r, "front.html", map[string]any{
 		"Env":     h.EnvMap(),
-		"App":     h.parts.App != nil,
 		"Relaxed": h.parts.Config.Relaxed(),
 		"People": []person{
 			{Mary, o.MaryPassword, "password, then a phone to set up"},

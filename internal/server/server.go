@@ -113,8 +113,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(s.origin, "https:") {
 		h["Strict-Transport-Security"] = strict
 	}
-	ctx, done := context.WithTimeout(obs.WithSource(r.Context(), source), deadline)
-	defer done()
+	ctx := obs.WithSource(r.Context(), source)
+	if d != page { // pages call us in turn, and some wait on purpose
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, deadline)
+		defer done()
+	}
 	defer s.finish(ctx, a, r, began)
 
 	if !s.answersTo(r.Host) {

@@ -48,7 +48,7 @@ type Parts struct {
 	Pin           func(number string) (code string, ok bool) // dev: codes known beforehand
 
 	// Pages makes what is shown beside the endpoints; it gets the finished house to be a client of.
-	Pages func(house http.Handler) http.Handler
+	Pages func(house http.Handler) (http.Handler, error)
 }
 
 // A House is a server, ready to be given a listener. [House.Run] must run beside it.
@@ -94,7 +94,10 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log})
 	var pages http.Handler
 	if p.Pages != nil {
-		pages = p.Pages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+		pages, err = p.Pages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+		if err != nil {
+			return nil, err
+		}
 	}
 	h.Server, err = server.New(server.Config{
 		Origin:   p.Origin,
