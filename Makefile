@@ -5,7 +5,7 @@
 #   make test     everything below except bench, after installing what it needs
 #   make lint     formatting, vet, staticcheck, module checksums, known vulnerabilities
 #   make unit     Go tests under the race detector, on SQLite and on a throw-away PostgreSQL
-#   make node     every node package below test/: other people's clients, the pages in a browser
+#   make clients  every package below test/: other people's clients, the pages in a browser
 #   make foreign  every Go module below test/: clients that are no dependency of ours
 #   make fuzz     every fuzz target for FUZZTIME
 #   make bench    the lines of docs/performance.md, measured here and now
@@ -49,22 +49,19 @@ verify:
 unit:
 	tools/with-postgres go test -race -timeout 15m ./...
 
-node: build
+# Each is a module or a package of its own, so that none of it is a dependency of ours, and each takes the
+# built binary for what it is.
+clients: build
+	@for module in test/*/go.mod; do (set -x; cd "$$(dirname "$$module")" && go vet ./... && go test -count=1 ./...); done
 	@for package in test/*/package.json; do \
-	  [ -e "$$package" ] || continue; \
-	  (cd "$$(dirname "$$package")" && echo "== $$PWD" && npm ci --no-audit --no-fund --loglevel=error && npm test); \
-	done
-
-foreign: build
-	@for module in test/*/go.mod; do \
-	  (cd "$$(dirname "$$module")" && echo "== $$PWD" && go vet ./... && go test -count=1 ./...); \
+	  (set -x; cd "$$(dirname "$$package")" && npm ci --no-audit --no-fund --loglevel=error && npm test); \
 	done
 
 fuzz:
 	@tools/fuzz $(FUZZTIME)
 
 bench: build
-	go run ./bench -latchkey bin/latchkey -write docs/performance.md
+	go run ./bench -write docs/performance.md
 
 clean:
 	rm -rf bin test/*/node_modules test-artifacts
