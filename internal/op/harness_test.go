@@ -2,7 +2,10 @@ package op_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
@@ -149,6 +152,19 @@ func onPostgres(t testing.TB) store.DB {
 	return db
 }
 
+// testKey is made once: making one takes longer than most tests here.
+var testKey = sync.OnceValue(func() []byte {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return der
+})
+
 func newOrg(t testing.TB) *org { return orgOn(t, onSQLite(t)) }
 
 func orgOn(t testing.TB, db store.DB) *org {
@@ -180,6 +196,9 @@ func orgOn(t testing.TB, db store.DB) *org {
 	o.client(webID, func(c *oauth.Client) {
 		c.SecretDigests = []secret.Digest{secret.DigestOf(secret.ClientSecret, webSecret)}
 		c.AuthenticatesAtInteract = true
+	})
+	o.write(func(tx store.Tx) error {
+		return tx.AddSigningKey(ctx, store.SigningKey{ID: "testkey", Alg: keys.RS256, Private: testKey(), Created: o.at, From: o.at})
 	})
 	ring, err := keys.Open(ctx, db, o.now)
 	if err != nil {

@@ -6,10 +6,12 @@
 package op
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -175,10 +177,11 @@ func (p reply) write(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if p.status != 0 {
-		w.WriteHeader(p.status)
+	h.Set("Content-Length", strconv.Itoa(len(p.body))) // or net/http cuts anything over 2 KiB into chunks
+	w.WriteHeader(cmp.Or(p.status, http.StatusOK))
+	if len(p.body) > 0 { // writing nothing would be given a type
+		w.Write(p.body) // to a client that has gone there is nobody to tell
 	}
-	w.Write(p.body) // to a client that has gone there is nobody to tell
 }
 
 // issuer is what we were configured with, whatever a request calls us (S-46, S-66).

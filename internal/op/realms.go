@@ -22,6 +22,7 @@ type realm struct {
 	org       string
 	discovery []byte
 	etag      string
+	clients   *sync.Map // of client ids: those found in use since the servers were read
 }
 
 // realms keeps the authorization servers in memory for a moment, so that discovery, keys and userinfo do
@@ -88,15 +89,16 @@ func (rs *realms) read(ctx context.Context) (*reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("op: reading the authorization servers: %w", err)
 	}
+	clients := new(sync.Map)
 	for _, s := range servers {
-		now.byID[s.ID] = rs.api.newRealm(s, org)
+		now.byID[s.ID] = rs.api.newRealm(s, org, clients)
 	}
 	rs.held.Store(now)
 	return now, nil
 }
 
-func (a *API) newRealm(s oauth.Server, org string) *realm {
-	r := &realm{Server: s, issuer: a.issuer(s), org: org}
+func (a *API) newRealm(s oauth.Server, org string, clients *sync.Map) *realm {
+	r := &realm{Server: s, issuer: a.issuer(s), org: org, clients: clients}
 	r.discovery = r.describe()
 	r.etag = etag(r.discovery)
 	return r

@@ -90,12 +90,11 @@ type holder struct {
 func (a *API) holder(c *call, token oauth.AccessToken, withPhone bool) (h holder, err error) {
 	ctx := c.Context()
 	grant, _ := token.Grant()
-	var client oauth.Client
 	err = a.Store.View(ctx, func(tx store.Tx) (err error) {
 		if h.user, err = tx.TokenHolder(ctx, token.User, grant, token.ID); err != nil {
 			return err
 		}
-		if client, err = tx.Client(ctx, token.Client); err != nil || !withPhone {
+		if err := inUse(c, tx, token.Client); err != nil || !withPhone {
 			return err
 		}
 		all, err := tx.Enrollments(ctx, token.User)
@@ -109,8 +108,25 @@ func (a *API) holder(c *call, token oauth.AccessToken, withPhone bool) (h holder
 		return holder{}, errToken
 	case err != nil:
 		return holder{}, err
-	case h.user.Status != ident.Active, client.Disabled:
+	case h.user.Status != ident.Active:
 		return holder{}, errToken
 	}
 	return h, nil
+}
+
+// inUse is [store.ErrNotFound] for a client that is gone or disabled. A good word is remembered until the
+// servers are read again: a page asks userinfo more often than an operator disables a client (S-79).
+func inUse(c *call, tx store.Tx, id oauth.ClientID) error {
+	if _, known := c.realm.clients.Load(id); known {
+		return nil
+	}
+	client, err := tx.Client(c.Context(), id)
+	if err != nil {
+		return err
+	}
+	if client.Disabled {
+		return store.ErrNotFound
+	}
+	c.realm.clients.Store(id, true)
+	return nil
 }
