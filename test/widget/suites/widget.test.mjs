@@ -1,0 +1,175 @@
+// Okta's own Sign-In Widget against the engine: what its user does, what it shows, what it ends with.
+
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { start, wrong } from '../../js/lib/server.mjs';
+import { generations, serve } from '../page.mjs';
+
+const artefacts = fileURLToPath(new URL('../../../test-artifacts/widget/', import.meta.url));
+const number = '+15551234567';
+let server;
+let browser;
+
+before(async () => {
+  await mkdir(artefacts, { recursive: true });
+  server = await start();
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+for (const [generation, where] of Object.entries(generations)) {
+  describe(`generation ${generation}`, () => {
+    let site;
+    let page;
+    let complaints;
+
+    before(async () => { site = await serve(generation, server.env); });
+    after(async () => { await site.close(); });
+
+    beforeEach(async (t) => {
+      await server.reset();
+      complaints = [];
+      page = await browser.newPage();
+      page.setDefaultTimeout(20_000);
+      // A refused answer is logged by the browser itself; anything else on the console is a complaint of the widget.
+      page.on('console', (line) => {
+        if (line.type() === 'error' && !/status of 4\d\d/.test(line.text())) complaints.push(line.text());
+      });
+      page.on('pageerror', (error) => complaints.push(error.message));
+      await page.goto(site.url);
+      await page.locator('input[name="identifier"]').waitFor();
+      t.after?.(() => page.close());
+    });
+
+    const fill = (name, value) => page.locator(`input[name="${name}"]`).fill(value);
+    const submit = () => page.locator(where.submit).click();
+    const says = (text) => page.locator('#widget', { hasText: text }).waitFor();
+    const picture = (name) => page.screenshot({ path: `${artefacts}generation-${generation}-${name}.png`, fullPage: true });
+    const signIn = async (username, password) => {
+      await fill('identifier', username);
+      await fill('credentials.passcode', password);
+      await submit();
+    };
+    const phone = async () => {
+      await page.locator(where.setUp).click();
+      await says('Enter your phone number');
+    };
+    // answer types a code and returns the status it got. The widget draws its form anew after a refusal, and what was
+    // typed into the old one is gone: then nothing is sent, and one types again.
+    const answer = async (code) => {
+      for (let tries = 0; tries < 10; tries++) {
+        const answered = page.waitForResponse((response) => response.url().endsWith('/challenge/answer'), { timeout: 2_000 }).catch(() => undefined);
+        await fill('credentials.passcode', code);
+        await submit();
+        const response = await answered;
+        if (response) return response.status();
+      }
+      throw new Error('the code is not sent');
+    };
+    const outcome = async () => {
+      const handle = await page.waitForFunction(() => window.outcome);
+      return handle.jsonValue();
+    };
+    const signedIn = async (username) => {
+      const { claims, accessToken, error } = await outcome();
+      assert.equal(error, undefined);
+      assert.equal(claims.email, username);
+      assert.deepEqual([...claims.amr].sort(), ['mca', 'mfa', 'pwd', 'sms']);
+      const profile = await (await fetch(`${server.env.ISSUER}/v1/userinfo`, { headers: { authorization: `Bearer ${accessToken}` } })).json();
+      assert.equal(profile.sub, claims.sub);
+      assert.deepEqual(complaints, []);
+    };
+
+    test('first sign-in, the phone set up on the way, and everything that can be typed wrong', async () => {
+      const { USERNAME, PASSWORD } = server.env;
+      await signIn(USERNAME, 'nope');
+      await says('Unable to sign in');
+      await picture('wrong-password');
+      await fill('credentials.passcode', PASSWORD);
+      await submit();
+      await says('Set up security methods');
+      await picture('choose');
+      await phone();
+      await page.locator(where.number).fill('12');
+      await submit();
+      await says('Invalid Phone Number.');
+      await page.locator(where.number).fill('(555) 123-4567');
+      await picture('number');
+      await submit();
+      await says('A code was sent to your phone');
+      const code = await server.code(number);
+      assert.equal(await answer(wrong(code)), 401);
+      await says('Invalid code. Try again.');
+      await picture('wrong-code');
+      assert.equal(await answer(code), 200);
+      await signedIn(USERNAME);
+    });
+
+    test('second sign-in', async () => {
+      const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED } = server.env;
+      await signIn(USERNAME_ENROLLED, PASSWORD_ENROLLED);
+      await says(PHONE_ENROLLED.slice(-4));
+      await picture('send');
+      await submit();
+      await page.locator('input[name="credentials.passcode"]').waitFor();
+      await fill('credentials.passcode', await server.code(PHONE_ENROLLED));
+      await submit();
+      await signedIn(USERNAME_ENROLLED);
+    });
+
+    test('too many wrong codes, and a new one', async () => {
+      const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED } = server.env;
+      await signIn(USERNAME_ENROLLED, PASSWORD_ENROLLED);
+      await submit();
+      await page.locator('input[name="credentials.passcode"]').waitFor();
+      const code = await server.code(PHONE_ENROLLED);
+      for (let n = 1; n <= 6; n++) {
+        assert.equal(await answer(wrong(code, n)), n <= 5 ? 401 : 429);
+      }
+      await says(/Too many (attempts|requests)/i);
+      await picture('too-many');
+    });
+
+    test('back to the list, and back to sign in', async () => {
+      const { USERNAME, PASSWORD } = server.env;
+      await signIn(USERNAME, PASSWORD);
+      await phone();
+      await page.getByText('Return to authenticator list').click();
+      await says('Set up security methods');
+      await page.getByText('Back to sign in').click();
+      await page.locator('input[name="identifier"]').waitFor();
+      await signIn(USERNAME, PASSWORD);
+      await phone();
+      await page.locator(where.number).fill('5551234567');
+      await submit();
+      await says('A code was sent to your phone');
+      await fill('credentials.passcode', await server.code(number));
+      await submit();
+      await signedIn(USERNAME);
+    });
+
+    test('a reload in the middle goes on where it was', async () => {
+      const { USERNAME, PASSWORD } = server.env;
+      await signIn(USERNAME, PASSWORD);
+      await phone();
+      await page.locator(where.number).fill('5551234567');
+      await submit();
+      await says('A code was sent to your phone');
+      await page.reload();
+      await page.locator('input[name="credentials.passcode"]').waitFor();
+      await fill('credentials.passcode', await server.code(number));
+      await submit();
+      await signedIn(USERNAME);
+    });
+  });
+}
