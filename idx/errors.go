@@ -78,7 +78,7 @@ func describe(messages []Message, secrets []string) string {
 	var words []string
 	for _, m := range messages {
 		switch {
-		case !refusal(m):
+		case !refusal(m) && m.Class != "":
 		case m.Key != "":
 			words = append(words, clip(m.Key))
 		default:
