@@ -84,7 +84,6 @@ func open(ctx context.Context, dir string, busy time.Duration) (*engine, error) 
 	}
 	db.SetMaxIdleConns(0) // from here on connections are kept by who uses them
 	e := &engine{db: db, pool: newPool(db, readers), writer: newWriter(db)}
-	go e.writer.run()
 	return e, nil
 }
 

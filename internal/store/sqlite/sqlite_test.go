@@ -81,3 +81,7 @@ func TestS75_KilledAtAnyTime(t *testing.T) {
 		t.Errorf("integrity: %s, error %v", verdict, err)
 	}
 }
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, func(tb testing.TB) storetest.Home { return home(tb.TempDir()) })
+}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,24 +19,34 @@ const (
 	groupTime = 10 * time.Millisecond
 )
 
-// A writer owns the one connection that writes. Who wants to write queues for a turn; the turns that were
-// asked for meanwhile go into the same transaction, each behind a savepoint, and one commit makes them all
-// durable. The function of a turn runs in its caller's goroutine, so that its panics are its own.
+// A writer owns the one connection that writes. Whoever comes to it while nobody writes leads: it begins a
+// transaction, does its own work in it, then lets those who came meanwhile do theirs, each behind a
+// savepoint, and one commit makes it all durable. Then the next in the queue leads. So who is alone waits
+// for nobody, not even for another goroutine to wake up, and a crowd shares its commits.
+//
+// Everybody's function runs in its own goroutine, the connection goes round: a panic is its maker's alone.
 type writer struct {
 	db    *sql.DB
-	queue chan *turn
-	stop  chan struct{} // closed: no more turns
-	gone  chan struct{} // closed: run has returned
-	once  sync.Once
-	s     *session // nil: to be opened, the last one is no good
+	s     *session // the leader's; nil: to be opened, the last one was no good
+	mu    sync.Mutex
+	led   bool
+	shut  bool
+	quiet sync.Cond // led became false
+	queue []*turn
 }
 
-// A turn is one caller's time on the connection.
+// A turn is the place of one who waits.
 type turn struct {
-	begin  chan *session // the connection, or nil and the reason in err
-	end    chan error    // what the function said; buffered, nobody waits for the writer to hear it
-	commit chan error    // what became of the transaction it was in
-	err    error
+	call   chan call  // what it was waiting for
+	end    chan error // what its function said
+	commit chan error // what became of the transaction it was in
+}
+
+// A call is to lead, or to use the leader's connection, or that there is none.
+type call struct {
+	lead bool
+	s    *session
+	err  error
 }
 
 var (
@@ -44,7 +55,9 @@ var (
 )
 
 func newWriter(db *sql.DB) *writer {
-	return &writer{db: db, queue: make(chan *turn), stop: make(chan struct{}), gone: make(chan struct{})}
+	w := &writer{db: db}
+	w.quiet.L = &w.mu
+	return w
 }
 
 // update runs f in a turn. A turn that was lost through no fault of its own is taken once more, as the
@@ -58,19 +71,32 @@ func (w *writer) update(ctx context.Context, f func(sqlstore.Querier) error) err
 }
 
 func (w *writer) take(ctx context.Context, f func(sqlstore.Querier) error) error {
-	t := &turn{begin: make(chan *session), end: make(chan error, 1), commit: make(chan error, 1)}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t, err := w.enter()
+	if err != nil {
+		return err
+	}
+	if t == nil {
+		return w.lead(f)
+	}
+	var c call
 	select {
-	case w.queue <- t:
+	case c = <-t.call:
 	case <-ctx.Done():
-		return ctx.Err()
-	case <-w.stop:
-		return errClosed
+		if w.leave(t) {
+			return ctx.Err()
+		}
+		c = <-t.call // too late: it was called, and somebody waits for it
 	}
-	s := <-t.begin
-	if s == nil {
-		return t.err
+	switch {
+	case c.lead:
+		return w.lead(f)
+	case c.err != nil:
+		return c.err
 	}
-	refused := t.call(f, s)
+	refused := t.follow(f, c.s)
 	// A refusal waits for the commit as well: it may rest on what another turn of the group wrote ("used up
 	// already"), and that is not so before it is durable.
 	if err := <-t.commit; err != nil {
@@ -79,62 +105,82 @@ func (w *writer) take(ctx context.Context, f func(sqlstore.Querier) error) error
 	return refused
 }
 
-// call runs f and tells the writer of its end, be it a panic or a test's FailNow.
-func (t *turn) call(f func(sqlstore.Querier) error, s *session) error {
-	err := errAbandoned
-	defer func() { t.end <- err }()
-	err = f(s)
-	return err
+// enter returns a place in the queue, or nil if the caller is to lead.
+func (w *writer) enter() (*turn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.shut:
+		return nil, errClosed
+	case !w.led:
+		w.led = true
+		return nil, nil
+	}
+	t := &turn{call: make(chan call, 1), end: make(chan error, 1), commit: make(chan error, 1)}
+	w.queue = append(w.queue, t)
+	return t, nil
 }
 
-func (w *writer) run() {
-	defer close(w.gone)
-	for {
-		select {
-		case t := <-w.queue:
-			w.group(t)
-		case <-w.stop:
-			return
-		}
+// leave gives up a place, if it is still one.
+func (w *writer) leave(t *turn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.Index(w.queue, t)
+	if i >= 0 {
+		w.queue = slices.Delete(w.queue, i, i+1)
 	}
+	return i >= 0
 }
 
-// group runs one transaction: the first turn and those that ask while it lasts.
-func (w *writer) group(t *turn) {
-	if err := w.open(); err != nil {
-		t.refuse(err)
-		return
+// next takes the first out of the queue, or returns nil.
+func (w *writer) next() *turn {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		return nil
 	}
-	// The first turn needs no savepoint: with nobody before it, its failure may undo everything.
-	if err := w.first(t); err != nil {
-		w.rollback()
-		t.commit <- nil // alone, it saw only what is durable
-		return
+	t := w.queue[0]
+	w.queue = slices.Delete(w.queue, 0, 1)
+	return t
+}
+
+// lead runs one group and passes the lead on, however it ends.
+func (w *writer) lead(f func(sqlstore.Querier) error) error {
+	defer w.pass()
+	if err := w.begin(); err != nil {
+		return err
 	}
-	group := []*turn{t}
-	for started := time.Now(); len(group) < groupSize && time.Since(started) < groupTime; {
-		t := w.next()
-		if t == nil {
-			break
-		}
-		heard, err := w.later(t)
-		if heard {
-			group = append(group, t)
-		}
-		if err != nil {
-			w.discard()
-			tell(group, errAgain)
-			return
-		}
+	// The leader needs no savepoint: with nobody before it, its failure may undo everything.
+	if err := w.own(f); err != nil {
+		return err
 	}
-	err := w.s.do(`COMMIT`)
+	group, err := w.others()
+	if err != nil {
+		w.discard()
+		tell(group, errAgain)
+		return errAgain
+	}
+	err = w.s.do(`COMMIT`)
 	if err != nil {
 		w.discard()
 	}
 	tell(group, err)
+	return err
 }
 
-func (w *writer) open() error {
+func (w *writer) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		w.led = false
+		w.quiet.Broadcast()
+		return
+	}
+	w.queue[0].call <- call{lead: true}
+	w.queue = slices.Delete(w.queue, 0, 1)
+}
+
+func (w *writer) begin() error {
 	var err error
 	if w.s == nil {
 		if w.s, err = openSession(w.db, false); err != nil {
@@ -148,19 +194,50 @@ func (w *writer) open() error {
 	return err
 }
 
-func (w *writer) first(t *turn) error {
-	t.begin <- w.s
-	return <-t.end
+// own runs the leader's function. Whatever ends it, a panic or a test's FailNow too, leaves no transaction.
+func (w *writer) own(f func(sqlstore.Querier) error) error {
+	err := errAbandoned
+	defer func() {
+		if err != nil {
+			w.rollback()
+		}
+	}()
+	err = f(w.s)
+	return err
 }
 
-// later runs a turn in a transaction that others have written in; heard says that the turn was taken and
-// waits for the commit. An error is one of the connection: the transaction is lost, and everybody's work in it.
-func (w *writer) later(t *turn) (heard bool, err error) {
+// others lets those in the queue write in the leader's transaction, and returns who is to be told of its
+// end. An error is one of the connection: the transaction is lost, and everybody's work in it.
+func (w *writer) others() (group []*turn, err error) {
+	for began := (time.Time{}); len(group) < groupSize; {
+		t := w.next()
+		if t == nil {
+			break
+		}
+		if began.IsZero() {
+			began = time.Now()
+		}
+		heard, err := w.let(t)
+		if heard {
+			group = append(group, t)
+		}
+		if err != nil {
+			return group, err
+		}
+		if time.Since(began) > groupTime {
+			break
+		}
+	}
+	return group, nil
+}
+
+// let has one other write; heard says that it did and waits for the commit.
+func (w *writer) let(t *turn) (heard bool, err error) {
 	if err := w.s.do(`SAVEPOINT turn`); err != nil {
-		t.refuse(err)
+		t.call <- call{err: err}
 		return false, err
 	}
-	t.begin <- w.s
+	t.call <- call{s: w.s}
 	if err := <-t.end; err != nil {
 		// Fails if SQLite has rolled back the whole transaction on its own, as it does when the disk is full.
 		return true, errors.Join(w.s.do(`ROLLBACK TO turn`), w.s.do(`RELEASE turn`))
@@ -168,13 +245,17 @@ func (w *writer) later(t *turn) (heard bool, err error) {
 	return true, w.s.do(`RELEASE turn`)
 }
 
-// next is who asks for a turn now, or nil.
-func (w *writer) next() *turn {
-	select {
-	case t := <-w.queue:
-		return t
-	default:
-		return nil
+// follow runs f on the leader's connection and gives that back, however f ends.
+func (t *turn) follow(f func(sqlstore.Querier) error, s *session) error {
+	err := errAbandoned
+	defer func() { t.end <- err }()
+	err = f(s)
+	return err
+}
+
+func tell(group []*turn, err error) {
+	for _, t := range group {
+		t.commit <- err
 	}
 }
 
@@ -185,31 +266,22 @@ func (w *writer) rollback() {
 	}
 }
 
-// discard closes the connection, which rolls back. The next turn gets a new one: what was wrong with the
+// discard closes the connection, which rolls back. The next leader opens a new one: what was wrong with the
 // disk may have passed (S-77).
 func (w *writer) discard() {
 	w.s.close()
 	w.s = nil
 }
 
-func (t *turn) refuse(err error) {
-	t.err = err
-	t.begin <- nil
-}
-
-func tell(group []*turn, err error) {
-	for _, t := range group {
-		t.commit <- err
-	}
-}
-
-// close waits for the group in hand.
+// close lets in nobody else, and waits for who is there.
 func (w *writer) close() {
-	w.once.Do(func() {
-		close(w.stop)
-		<-w.gone
-		if w.s != nil {
-			w.discard()
-		}
-	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shut = true
+	for w.led {
+		w.quiet.Wait()
+	}
+	if w.s != nil {
+		w.discard()
+	}
 }
