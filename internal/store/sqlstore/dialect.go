@@ -31,17 +31,12 @@ const (
 // texts are the statements that the dialect has a part in, put together once.
 type texts struct {
 	lease, record, events string
-	sweep                 []string
 }
 
 func (d Dialect) texts() texts {
-	t := texts{
+	return texts{
 		lease:  leaseMessages(d.SkipLocked),
 		record: `INSERT INTO audit_events (seq, at, doc) VALUES (` + d.Position + `, $2, $3)`,
 		events: `SELECT seq, doc FROM audit_events WHERE seq > $1 AND seq < ` + d.Settled + ` ORDER BY seq LIMIT $2`,
 	}
-	for _, s := range swept {
-		t.sweep = append(t.sweep, s.delete(d.SkipLocked))
-	}
-	return t
 }

@@ -2,6 +2,10 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"latchkey.dev/internal/store"
@@ -28,26 +32,66 @@ var swept = []sweeping{
 	{"sends", "id", "sent", kept},
 }
 
-func (s sweeping) delete(skipLocked string) string {
-	return `DELETE FROM ` + s.table + ` WHERE ` + s.key + ` IN (SELECT ` + s.key + ` FROM ` + s.table +
-		` WHERE ` + s.end + ` < $1 AND ` + s.end + ` <> 0 ORDER BY ` + s.end + ` LIMIT $2` + skipLocked + `)`
-}
+// batch is how many rows one statement deletes.
+const batch = 50
 
-// Sweep implements [store.Sweeper], a transaction for each kind, so that no writer waits for all of them.
+// Sweep implements [store.Sweeper], a kind at a time. Looking for rows is reading, which holds up nobody;
+// only what was found is then deleted by its key, if it has still ended.
 func (db *DB) Sweep(ctx context.Context, before time.Time, n int) (more bool, err error) {
-	for i, s := range swept {
-		var gone int64
-		err := db.Update(ctx, func(t store.Tx) error {
-			var err error
-			gone, err = t.(*tx).exec(ctx, db.text.sweep[i], args{micros(before.Add(-s.after)), int64(n)})
-			return err
-		})
+	for _, s := range swept {
+		keys, err := db.ended(ctx, s, before, n)
 		if err != nil {
 			return more, err
 		}
-		more = more || gone == int64(n)
+		more = more || len(keys) == n
+		for some := range slices.Chunk(keys, batch) {
+			err := db.Update(ctx, func(t store.Tx) error {
+				_, err := t.(*tx).exec(ctx, s.delete(), s.args(before, some))
+				return err
+			})
+			if err != nil {
+				return more, err
+			}
+		}
 	}
 	return more, nil
+}
+
+func (db *DB) ended(ctx context.Context, s sweeping, before time.Time, n int) (keys []any, err error) {
+	err = db.View(ctx, func(t store.Tx) error {
+		keys = nil
+		return t.(*tx).each(ctx, s.find(), args{s.cut(before), int64(n)}, func(rows *sql.Rows) error {
+			var key any
+			err := rows.Scan(&key)
+			keys = append(keys, key)
+			return err
+		})
+	})
+	return keys, err
+}
+
+func (s sweeping) cut(before time.Time) int64 { return micros(before.Add(-s.after)) }
+
+// A mark of something to come has no end yet, and 0 for it.
+func (s sweeping) find() string {
+	return `SELECT ` + s.key + ` FROM ` + s.table + ` WHERE ` + s.end + ` < $1 AND ` + s.end + ` > 0 LIMIT $2`
+}
+
+func (s sweeping) delete() string {
+	places := make([]string, batch)
+	for i := range places {
+		places[i] = `$` + strconv.Itoa(i+2)
+	}
+	return `DELETE FROM ` + s.table + ` WHERE ` + s.end + ` < $1 AND ` + s.key + ` IN (` + strings.Join(places, `, `) + `)`
+}
+
+// args fills the places that are left with the last key once more, so that there is one statement to prepare.
+func (s sweeping) args(before time.Time, keys []any) args {
+	a := append(args{s.cut(before)}, keys...)
+	for len(a) < batch+1 {
+		a = append(a, keys[len(keys)-1])
+	}
+	return a
 }
 
 // Reset implements [store.Resetter]. The database belongs to the same master key afterwards.

@@ -1,6 +1,8 @@
 -- One text for SQLite and PostgreSQL. Times are microseconds since 1970, UTC, and 0 is "not yet"; digests and
 -- sealed values are BYTEA (SQLite keeps any type it is given); lists and settings of things are JSON in TEXT,
 -- written and read by sqlstore alone. A key that is random gets a table in order of insertion and an index beside it.
+-- Each index is a page more that every commit writes: what lives for minutes has none for its end, and is swept by
+-- looking through all of it now and then.
 
 -- +goose Up
 
@@ -64,7 +66,6 @@ CREATE TABLE flows (
     expires     BIGINT  NOT NULL,
     state       BYTEA   NOT NULL  -- sealed
 );
-CREATE INDEX flows_by_end ON flows (expires);
 
 CREATE TABLE challenges (
     id      TEXT    NOT NULL PRIMARY KEY,
@@ -79,7 +80,6 @@ CREATE TABLE challenges (
     tries   INTEGER NOT NULL,
     used    BIGINT  NOT NULL
 );
-CREATE INDEX challenges_by_end ON challenges (expires);
 
 CREATE TABLE failures (
     user_id   TEXT    NOT NULL,
@@ -116,7 +116,6 @@ CREATE TABLE messages (
     ended     BIGINT  NOT NULL  -- when it was settled, or a day after nobody may send it any more
 );
 CREATE INDEX messages_due ON messages (due) WHERE status = 'waiting';
-CREATE INDEX messages_by_end ON messages (ended);
 
 CREATE TABLE codes (
     digest   BYTEA  NOT NULL PRIMARY KEY,
@@ -126,7 +125,6 @@ CREATE TABLE codes (
     gives    TEXT   NOT NULL, -- the grant
     used     BIGINT NOT NULL
 );
-CREATE INDEX codes_by_end ON codes (expires);
 
 CREATE TABLE grants (
     id      TEXT    NOT NULL PRIMARY KEY,
@@ -149,7 +147,6 @@ CREATE TABLE revoked_tokens (
     jti     TEXT   NOT NULL PRIMARY KEY,
     expires BIGINT NOT NULL
 );
-CREATE INDEX revoked_tokens_by_end ON revoked_tokens (expires);
 
 CREATE TABLE signing_keys (
     id      TEXT   NOT NULL PRIMARY KEY,
