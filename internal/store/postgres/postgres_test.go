@@ -151,3 +151,7 @@ func TestS75_KilledAtAnyTime(t *testing.T) {
 	dsn := schema(t)
 	storetest.Crash(t, home(dsn), dsn, 2)
 }
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, func(tb testing.TB) storetest.Home { return home(schema(tb)) })
+}
