@@ -47,10 +47,3 @@ func TestVerdictsAreBounded(t *testing.T) {
 		t.Error("a verdict that nobody gave")
 	}
 }
-
-// A key that another node added is noticed within half a minute, by the process's own clock.
-func TestS79_KeysAreReadAgain(t *testing.T) {
-	if fresh >= stale || stale > 30*time.Second {
-		t.Errorf("read after %s, trusted for %s", fresh, stale)
-	}
-}

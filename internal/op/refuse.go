@@ -70,7 +70,7 @@ func understand(ctx context.Context, err error) *refusal {
 		return ready
 	case errors.As(err, &plain):
 		return &refusal{said: plain}
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return unavailable(msg.Unavailable, time.Second, err)
 	case errors.As(err, &f):
 		return ofFault(ctx, f)
@@ -141,7 +141,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error, to reade
 // report writes down a refusal: ours loudly, the client's in passing. Neither holds what was sent (S-72).
 func (a *API) report(r *http.Request, e *refusal) {
 	level := slog.LevelInfo
-	if e.status >= 500 {
+	if e.status >= 500 && r.Context().Err() != context.Canceled { // a caller that hangs up is no fault of ours
 		level = slog.LevelError
 	}
 	attrs := []slog.Attr{
