@@ -44,7 +44,7 @@ func (s *Pages) draw(t tongue, p parked, tx *idx.Transaction, view string) *form
 	case view == viewNumber && d.numberAgain(choose):
 		d.back(s.base + "/" + p.ref)
 		return d.form
-	case view == viewChoose && choose != nil && choose != main:
+	case view == viewChoose && choose != nil && choose.Name != main.Name:
 		d.step, d.form.Step = choose, choose.Name
 		d.list()
 		d.back(s.base + "/" + p.ref)
@@ -396,7 +396,7 @@ func (d *draft) more(choose *idx.NextStep, here string, now time.Time, after tim
 			f.More = append(f.More, action{Label: d.T("action.number"), Href: here + "?view=" + viewNumber})
 		}
 	}
-	if choose != nil && choose != main && d.otherWays(choose) {
+	if choose != nil && choose.Name != main.Name && d.otherWays(choose) {
 		f.More = append(f.More, action{Label: d.T("action.method"), Href: here + "?view=" + viewChoose})
 	}
 	if main.CanSkip {
@@ -409,7 +409,7 @@ func (d *draft) more(choose *idx.NextStep, here string, now time.Time, after tim
 			name = name[i+1:] // currentAuthenticator-recover
 		}
 		switch {
-		case step == main:
+		case step.Name == main.Name && step.Redirect == nil:
 		case step.Redirect != nil && step.IdentityProvider != nil:
 			f.More = append(f.More, action{Label: d.with(step), Href: step.Redirect.String()})
 		case doors[name] != "":

@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -9,6 +10,9 @@ func TestFirstSignIn(t *testing.T) {
 	p := s.person(t)
 	p.open("/app/signin").sees("Sign in", "to continue to Seed App", "Username", "Password", "Remember this device")
 	p.press("Sign in", mary()).sees("Add a way to verify it’s you", "Phone", "A code by text message", "mary@example.com", "Not you?")
+	if strings.Contains(p.text(), "Use another method") {
+		t.Error("the list offers the list")
+	}
 	p.press("Phone", nil).sees("Add your phone", "We’ll text a six-digit code", "Phone number")
 	p.press("Send code", map[string]string{"authenticator.phoneNumber": "+1 (555) 123-4567"}).sees("Enter your code", "We sent a code to +1 ••• ••• 4567", "Send a new code", "Use another number")
 	if got := s.engine.texts; len(got) != 1 || got[0] != "+15551234567" {
