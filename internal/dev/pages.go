@@ -80,7 +80,7 @@ func (h *House) front(w http.ResponseWriter, r *http.Request) {
 		"People": []person{
 			{Mary, o.MaryPassword, "password, then a phone to set up"},
 			{Paul, o.PaulPassword, "password, then a text to " + PaulsPhone},
-			{Olivia, o.OliviaPassword, "password; the application behind CLIENT_ID_1FA asks for nothing more"},
+			{Olivia, o.OliviaPassword, "password alone, with CLIENT_ID_1FA"},
 		},
 		"Clients": h.Seeded(),
 	})
