@@ -263,7 +263,7 @@ func TestS49_MethodsAndPaths(t *testing.T) {
 		}
 	}
 	o.get(base+"v1/token", nil).refused(405, oauth.InvalidRequest, "")
-	for _, path := range []string{"/oauth2/n0body/v1/keys", base + "v1/device", base + "%3Cscript%3E", "/oauth2/", "/"} {
+	for _, path := range []string{"/oauth2/n0body/v1/keys", base + "v1/device", base + "%3Cscript%3E", "/oauth2/", "/", "/oauth2//default/v1/keys", base + "../default/v1/keys", base + "v1/keys/", "/oauth2/de%2Ffault/v1/keys"} {
 		a := o.get(path, nil)
 		a.refused(404, oauth.InvalidRequest, "")
 		if strings.Contains(a.Body.String(), "<script") || strings.Contains(a.Body.String(), "n0body") {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,8 +53,8 @@ func New(c Config) *API {
 	if a.Log == nil {
 		a.Log = slog.New(slog.DiscardHandler)
 	}
-	for path, route := range a.routes() {
-		a.mux.HandleFunc("/oauth2/{server}/"+path, a.serve(route))
+	for endpoint, route := range a.routes() {
+		a.mux.HandleFunc("/oauth2/{server}/"+endpoint, a.serve(route))
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{get, a.metadata, program}))
 	a.mux.HandleFunc("/", a.serve(route{}))
@@ -96,8 +97,15 @@ func (a *API) routes() map[string]route {
 	}
 }
 
-// ServeHTTP implements [http.Handler].
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+// ServeHTTP implements [http.Handler]. A path with detours is nothing of ours: the mux would straighten it
+// and send the caller on, with a page that repeats what was asked for (S-49).
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		a.serve(route{})(w, r)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
 
 // Forget drops what is kept in memory of the authorization servers. It is for whoever has just changed them.
 func (a *API) Forget() { a.realms.forget() }
