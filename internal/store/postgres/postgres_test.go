@@ -70,6 +70,7 @@ func schema(t testing.TB) string {
 	}
 	q := u.Query()
 	q.Set("search_path", name)
+	q.Set("application_name", name)
 	u.RawQuery = q.Encode()
 	return u.String()
 }
