@@ -28,6 +28,7 @@ const (
 type writer struct {
 	db    *sql.DB
 	s     *session // the leader's; nil: to be opened, the last one was no good
+	doubt bool     // the leader's; s has met a failure that may be its own
 	mu    sync.Mutex
 	led   bool
 	shut  bool
@@ -161,7 +162,7 @@ func (w *writer) lead(f func(sqlstore.Querier) error) error {
 		return errAgain
 	}
 	err = w.s.do(`COMMIT`)
-	if err != nil {
+	if err != nil || w.doubt {
 		w.discard()
 	}
 	tell(group, err)
@@ -199,7 +200,7 @@ func (w *writer) own(f func(sqlstore.Querier) error) error {
 	err := errAbandoned
 	defer func() {
 		if err != nil {
-			w.rollback()
+			w.rollback(err)
 		}
 	}()
 	err = f(w.s)
@@ -239,6 +240,7 @@ func (w *writer) let(t *turn) (heard bool, err error) {
 	}
 	t.call <- call{s: w.s}
 	if err := <-t.end; err != nil {
+		w.doubt = w.doubt || fault(err) == sqlstore.Unavailable
 		// Fails if SQLite has rolled back the whole transaction on its own, as it does when the disk is full.
 		return true, errors.Join(w.s.do(`ROLLBACK TO turn`), w.s.do(`RELEASE turn`))
 	}
@@ -259,9 +261,10 @@ func tell(group []*turn, err error) {
 	}
 }
 
-// rollback undoes everything; a connection that cannot even do that is not used again.
-func (w *writer) rollback() {
-	if err := w.s.do(`ROLLBACK`); err != nil {
+// rollback undoes everything after err. A connection that may be the cause of it, or cannot even do that, is
+// not used again.
+func (w *writer) rollback(err error) {
+	if w.s.do(`ROLLBACK`) != nil || fault(err) == sqlstore.Unavailable {
 		w.discard()
 	}
 }
@@ -270,7 +273,7 @@ func (w *writer) rollback() {
 // disk may have passed (S-77).
 func (w *writer) discard() {
 	w.s.close()
-	w.s = nil
+	w.s, w.doubt = nil, false
 }
 
 // close lets in nobody else, and waits for who is there.
