@@ -142,6 +142,9 @@ func (w *walker) do(r *http.Request, into any) int {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if into == nil {
+		return response.StatusCode
+	}
 	if err := json.Unmarshal(body, into); err != nil {
 		w.t.Fatalf("%s: %d with %q: %v", r.URL.Path, response.StatusCode, body, err)
 	}
