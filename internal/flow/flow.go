@@ -389,6 +389,36 @@ func resent(s State, e Resent) (State, []Effect, error) {
 	return s, sent(e.Challenge, s.Current.Kind), nil
 }
 
+// Aligned returns the state under today's facts. What the person has, or what the policy asks for, may have
+// changed since the last step: a phone enrolled in another tab is to be verified and not enrolled again (S-22),
+// one that was removed no longer proves anything. Then the flow stands where its proofs put it. Before the
+// password nothing is aligned, so that nothing can be seen; and what is done is done by a step alone.
+func (s State) Aligned(f Facts) State {
+	need := f.need(s)
+	if len(s.Proofs) == 0 || need.Met() || s.fits(need, f) {
+		return s
+	}
+	s, _, _ = advance(s, f) // with something missing it has no effects
+	return s
+}
+
+// fits reports that the stage asks for something that is missing.
+func (s State) fits(need policy.Need, f Facts) bool {
+	asked := need.Verify
+	switch s.Stage {
+	case EnrollSelect, EnrollData, Enroll:
+		asked = slices.Concat(need.Enroll, need.Offer)
+	case VerifySelect, VerifyData, Verify:
+	default:
+		return true
+	}
+	if s.Current.Kind == "" {
+		return len(asked) > 0
+	}
+	return slices.Contains(asked, s.Current.Kind) && (s.Current.Enrollment == "" ||
+		slices.ContainsFunc(f.Enrollments, func(e ident.Enrollment) bool { return e.ID == s.Current.Enrollment }))
+}
+
 func proved(s State, f Facts, k ident.Kind, m ident.Method, effects ...Effect) (State, []Effect, error) {
 	s.Proofs = append(slices.Clone(s.Proofs), Proof{k, m, f.Now})
 	return advance(s, f, effects...)

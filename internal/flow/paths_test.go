@@ -152,6 +152,9 @@ func try(t *testing.T, p policy.Policy, at world, name string, ev flow.Event) (n
 			next.enrolled = at.enrolled || at.state.Stage == flow.Enroll
 		}
 	}
+	if aligned := s.Aligned(next.facts(p)); fmt.Sprintf("%+v", aligned) != fmt.Sprintf("%+v", s) {
+		t.Fatalf("%v leads to %s, which does not fit its own facts", next.path, s.Stage)
+	}
 	for _, effect := range effects {
 		switch effect.(type) {
 		case flow.Issue:
