@@ -71,42 +71,88 @@ func withoutValue(err error) error {
 	return errors.New("not one JSON object")
 }
 
-// bounded walks the tokens and refuses depth, breadth and anything behind the object.
+// bounded walks the tokens and refuses what a decoder would take in silence: too much depth or breadth,
+// anything behind the object, a name twice in one object (whoever read it before us may have taken the
+// other one), and text that is none.
 func bounded(raw []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
-	depth, count := 0, 0
-	for {
+	var in nest
+	for n := 0; ; n++ {
 		token, err := dec.Token()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
+		switch {
+		case err == io.EOF && n == 0:
+			return malformed("empty")
+		case err == io.EOF:
+			return nil
+		case err != nil:
 			return malformed("%w", withoutValue(err))
-		}
-		switch t := token.(type) {
-		case json.Delim:
-			if t == '{' || t == '[' {
-				depth++
-			} else {
-				depth--
-			}
-		case string:
-			for _, c := range t {
-				if c < 0x20 || c == 0x7f {
-					return malformed("control character %#x", c)
-				}
-			}
-		}
-		if count++; depth > maxDepth || count > 4*maxMembers {
-			return malformed("too deep or too wide")
-		}
-		if depth == 0 && dec.InputOffset() < int64(len(bytes.TrimRight(raw, " \t\r\n"))) {
+		case n > 0 && len(in) == 0:
 			return malformed("more than one value")
+		case n > 4*maxMembers:
+			return malformed("more than %d tokens", n)
+		}
+		if err := in.take(token); err != nil {
+			return err
 		}
 	}
-	if count == 0 {
-		return malformed("empty")
+}
+
+// A nest is the objects and lists that a token is in, the innermost last.
+type nest []container
+
+// A container is a list, or an object with the names it has so far.
+type container struct {
+	names map[string]bool // nil in a list
+	named bool            // the token before was a name, so the next one is its value
+}
+
+func (in *nest) take(token json.Token) error {
+	if t, ok := token.(string); ok {
+		if err := plain(t); err != nil {
+			return err
+		}
+	}
+	switch token {
+	case json.Delim('}'), json.Delim(']'):
+		*in = (*in)[:len(*in)-1]
+		return nil
+	}
+	if n := len(*in); n > 0 && (*in)[n-1].names != nil {
+		inner := &(*in)[n-1]
+		if inner.named = !inner.named; inner.named {
+			return inner.name(token.(string)) // the decoder lets nothing else stand there
+		}
+	}
+	switch token {
+	case json.Delim('{'):
+		*in = append(*in, container{names: map[string]bool{}})
+	case json.Delim('['):
+		*in = append(*in, container{})
+	}
+	if len(*in) > maxDepth {
+		return malformed("more than %d deep", maxDepth)
+	}
+	return nil
+}
+
+func (c *container) name(n string) error {
+	if c.names[n] {
+		return malformed("a name twice")
+	}
+	if c.names[n] = true; len(c.names) > maxMembers {
+		return malformed("more than %d members", maxMembers)
+	}
+	return nil
+}
+
+// plain refuses control characters, and what the decoder puts in place of half a surrogate pair: two
+// passwords that differ in it would become one.
+func plain(s string) error {
+	for _, c := range s {
+		if c < 0x20 || c == 0x7f || c == utf8.RuneError {
+			return malformed("character %#x", c)
+		}
 	}
 	return nil
 }

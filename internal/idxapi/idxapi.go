@@ -47,38 +47,42 @@ type Config struct {
 // API serves the IDX endpoints.
 type API struct {
 	Config
-	mux *http.ServeMux
+	steps map[string]step // by path
 }
 
 // New returns the handler of everything under /idp/idx/.
 func New(c Config) *API {
-	a := &API{Config: c, mux: http.NewServeMux()}
+	a := &API{Config: c}
 	if a.Log == nil {
 		a.Log = slog.New(slog.DiscardHandler)
 	}
-	a.routes()
+	a.steps = a.routes()
 	return a
 }
 
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+// ServeHTTP takes a path as it is. A mux would answer an unclean one with a redirect, which no IDX client
+// follows and which repeats what was sent (S-49).
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	step, ok := a.steps[r.URL.Path]
+	if !ok {
+		a.refuse(w, r, nil, http.StatusNotFound, &fault.Fault{Key: msg.NotFound, Bare: true})
+		return
+	}
+	a.handle(w, r, step)
+}
 
 // routes lists every endpoint.
-func (a *API) routes() {
-	for path, step := range map[string]step{
-		"introspect":        a.introspect,
-		"identify":          a.identify,
-		"challenge":         a.challenge,
-		"challenge/answer":  a.answer,
-		"challenge/resend":  a.resend,
-		"credential/enroll": a.enroll,
-		"skip":              a.skip,
-		"cancel":            a.cancel,
-	} {
-		a.mux.HandleFunc("/idp/idx/"+path, a.handle(step))
+func (a *API) routes() map[string]step {
+	return map[string]step{
+		"/idp/idx/introspect":        a.introspect,
+		"/idp/idx/identify":          a.identify,
+		"/idp/idx/challenge":         a.challenge,
+		"/idp/idx/challenge/answer":  a.answer,
+		"/idp/idx/challenge/resend":  a.resend,
+		"/idp/idx/credential/enroll": a.enroll,
+		"/idp/idx/skip":              a.skip,
+		"/idp/idx/cancel":            a.cancel,
 	}
-	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		a.refuse(w, r, nil, http.StatusNotFound, &fault.Fault{Key: msg.NotFound, Bare: true})
-	})
 }
 
 // A step decodes, calls, returns. A page beside an error is where the person stands after a refusal.
@@ -163,36 +167,34 @@ func missing(field string) error {
 }
 
 // handle wraps a step: method, media type, body, and the only place that sees the ResponseWriter.
-func (a *API) handle(do step) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			a.refuse(w, r, nil, http.StatusMethodNotAllowed, &fault.Fault{Key: msg.Method, Bare: true})
-			return
-		}
-		if status, f := mediaType(r); f != nil {
-			a.refuse(w, r, nil, status, f)
-			return
-		}
-		b, err := decode(w, r)
-		if err != nil {
-			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-				a.refuse(w, r, nil, http.StatusRequestEntityTooLarge, &fault.Fault{Key: msg.Malformed, Bare: true})
-				return
-			}
-			a.answerFault(w, r, nil, err)
-			return
-		}
-		page, err := do(r.Context(), b)
-		if err == nil {
-			a.write(w, http.StatusOK, a.draw(page, language(r), nil))
-			return
-		}
-		if k := fault.As(err).Kind; page == nil && (k == fault.Invalid || k == fault.Throttled) {
-			page = a.standing(r, b)
-		}
-		a.answerFault(w, r, page, err)
+func (a *API) handle(w http.ResponseWriter, r *http.Request, do step) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		a.refuse(w, r, nil, http.StatusMethodNotAllowed, &fault.Fault{Key: msg.Method, Bare: true})
+		return
 	}
+	if status, f := mediaType(r); f != nil {
+		a.refuse(w, r, nil, status, f)
+		return
+	}
+	b, err := decode(w, r)
+	if err != nil {
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			a.refuse(w, r, nil, http.StatusRequestEntityTooLarge, &fault.Fault{Key: msg.Malformed, Bare: true})
+			return
+		}
+		a.answerFault(w, r, nil, err)
+		return
+	}
+	page, err := do(r.Context(), b)
+	if err == nil {
+		a.write(w, http.StatusOK, a.draw(page, language(r), nil))
+		return
+	}
+	if k := fault.As(err).Kind; page == nil && (k == fault.Invalid || k == fault.Throttled) {
+		page = a.standing(r, b)
+	}
+	a.answerFault(w, r, page, err)
 }
 
 // standing is the page to show beside a body that could not be used, if its handle names one: the client
@@ -251,7 +253,11 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, p *engine.Page, sta
 	if f.Retry > 0 {
 		wait(w.Header(), status, int(math.Ceil(f.Retry.Seconds())))
 	}
-	a.write(w, status, a.draw(p, language(r), f))
+	d := a.draw(p, language(r), f)
+	if status >= http.StatusInternalServerError {
+		d.ErrorID = obs.SourceOf(r.Context()).RequestID // all that is said of our own failures (S-51)
+	}
+	a.write(w, status, d)
 }
 
 // wait says when trying again makes sense. The Swift SDK knows that from x-rate-limit-reset alone, believes

@@ -10,6 +10,7 @@ type document struct {
 	Intent      string         `json:"intent,omitempty"`
 	Remediation *list[form]    `json:"remediation,omitempty"`
 	Messages    *list[message] `json:"messages,omitempty"`
+	ErrorID     string         `json:"errorId,omitempty"`
 
 	CurrentAuthenticator    *object[authenticator] `json:"currentAuthenticator,omitempty"`
 	CurrentEnrollment       *object[authenticator] `json:"currentAuthenticatorEnrollment,omitempty"`
