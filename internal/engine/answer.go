@@ -26,7 +26,7 @@ func (e *Engine) Answer(ctx context.Context, handle, answer secret.Text) (*Page,
 			return nil, err
 		}
 		if sc.state.Stage == flow.Done {
-			return e.answeredTwice(ctx, sc, answer)
+			return e.answeredTwice(ctx, sc, answer, &who)
 		}
 		if !sc.state.Live(e.Flow, sc.now) {
 			return nil, expired(string(sc.state.Stage) + " or out of time")
@@ -42,14 +42,8 @@ func (e *Engine) Answer(ctx context.Context, handle, answer secret.Text) (*Page,
 }
 
 func (e *Engine) answerPassword(ctx context.Context, sc scene, answer secret.Text, who *claim) (*Page, error) {
-	if !who.judged {
-		who.user, who.enrollments = sc.user, sc.enrollments
-		enrolled, _ := ident.Find(sc.enrollments, ident.Password)
-		verdict, err := e.verifyPassword(ctx, authn.In{Now: sc.now, User: sc.user, Enrollment: enrolled, Answer: answer})
-		if err != nil {
-			return e.pageUnless(sc, err)
-		}
-		who.verdict, who.judged = verdict, true
+	if err := e.judgeNamed(ctx, sc, answer, who); err != nil {
+		return e.pageUnless(sc, err)
 	}
 	if who.user.ID != sc.user.ID {
 		return nil, expired("of another user by now") // identify won the race: what was judged is not theirs
@@ -62,6 +56,20 @@ func (e *Engine) answerPassword(ctx context.Context, sc scene, answer secret.Tex
 		return e.page(after), fault.New(fault.Denied, msg.AuthenticationFailed, "password is wrong")
 	}
 	return e.page(after), nil
+}
+
+// judgeNamed verifies the password of who was named before, if that was not done yet.
+func (e *Engine) judgeNamed(ctx context.Context, sc scene, answer secret.Text, who *claim) error {
+	if who.judged {
+		return nil
+	}
+	enrolled, _ := ident.Find(sc.enrollments, ident.Password)
+	verdict, err := e.verifyPassword(ctx, authn.In{Now: sc.now, User: sc.user, Enrollment: enrolled, Answer: answer})
+	if err != nil {
+		return err
+	}
+	*who = claim{user: sc.user, enrollments: sc.enrollments, verdict: verdict, judged: true}
+	return nil
 }
 
 // answerCode counts, then judges, then commits. The count is durable before the comparison: guesses sent
@@ -79,8 +87,13 @@ func (e *Engine) answerCode(ctx context.Context, sc scene, answer secret.Text, c
 	switch {
 	case errors.Is(err, store.ErrSpent):
 		return e.spent(ctx, sc)
+	case fault.As(err).Key == msg.FactorSuspended:
+		if err := e.note(ctx, sc, audit.CodeExhausted, "the factor is suspended"); err != nil {
+			return nil, err
+		}
+		return nil, err
 	case err != nil:
-		return e.pageUnless(sc, ill(err))
+		return nil, ill(err)
 	}
 	verdict, err := e.plugins[c.Kind].Verify(authn.In{Now: sc.now, User: sc.user, Challenge: bound(c), Answer: answer})
 	if err != nil {
@@ -109,9 +122,9 @@ func (e *Engine) count(ctx context.Context, sc scene) (c store.Challenge, err er
 		switch {
 		case err != nil:
 			return err
-		case failures == 0 && sc.now.Before(until):
-			return suspended(until.Sub(sc.now))
-		case sc.now.Before(until):
+		case !until.IsZero():
+			return suspended(until.Sub(sc.now)) // and the try is not counted either
+		case e.Codes.Suspension(failures) > 0: // from the next guess on
 			return tx.Record(ctx, e.event(ctx, sc, flow.Record{Type: audit.FactorSuspended, Kind: c.Kind}))
 		}
 		return nil
@@ -181,13 +194,17 @@ func (e *Engine) spent(ctx context.Context, before scene) (*Page, error) {
 	if now.state.Version != before.state.Version {
 		return nil, store.ErrStale
 	}
-	err = e.Store.Update(ctx, func(tx store.Tx) error {
-		return tx.Record(ctx, e.event(ctx, before, flow.Record{Type: audit.CodeExhausted, Kind: before.state.Current.Kind}))
-	})
-	if err != nil {
-		return nil, ill(err)
+	if err := e.note(ctx, before, audit.CodeExhausted, "all tries of the code are used"); err != nil {
+		return nil, err
 	}
 	return nil, tooMany(before)
+}
+
+// note records a refusal about the authenticator in work. What was refused left no transaction to join.
+func (e *Engine) note(ctx context.Context, sc scene, t audit.Type, reason string) error {
+	ev := e.event(ctx, sc, flow.Record{Type: t, Kind: sc.state.Current.Kind})
+	ev.Reason = reason
+	return ill(e.Store.Update(ctx, func(tx store.Tx) error { return tx.Record(ctx, ev) }))
 }
 
 func tooMany(sc scene) error {
@@ -210,19 +227,35 @@ func (e *Engine) overtaken(ctx context.Context, before scene) (*Page, error) {
 // repeats bounds how often a finished flow answers again: what it compares must not become an oracle.
 const repeats = 3
 
-// answeredTwice answers the very same last answer again for a moment (S-23): a double click, a client that
-// sent twice, a connection that broke before the answer was read.
-func (e *Engine) answeredTwice(ctx context.Context, sc scene, answer secret.Text) (*Page, error) {
+// repeating lets a finished flow be answered again for a moment (S-23): a double click, a client that sent
+// twice, a connection that broke before the answer was read. It counts before anything is compared.
+func (e *Engine) repeating(ctx context.Context, sc scene) error {
 	end := sc.state.Outcome
-	if !sc.now.Before(end.At.Add(e.Flow.Repeat)) || end.Repeats >= repeats || end.Answer.IsZero() {
+	if !sc.now.Before(end.At.Add(e.Flow.Repeat)) || end.Repeats >= repeats {
+		return expired("finished")
+	}
+	sc.state.Outcome.Repeats++
+	return ill(e.Store.Update(ctx, func(tx store.Tx) error { return tx.PutFlow(ctx, sc.state, sc.state.Expires(e.Flow)) }))
+}
+
+// answeredTwice answers the very same last answer again: a code is compared with what is remembered of the
+// right one, a password is verified anew.
+func (e *Engine) answeredTwice(ctx context.Context, sc scene, answer secret.Text, who *claim) (*Page, error) {
+	byPassword := sc.policy.IdentifierFirst && len(sc.state.Proofs) == 1
+	if !byPassword && sc.state.Outcome.Answer.IsZero() {
 		return nil, expired("finished")
 	}
-	sc.state.Outcome.Repeats++ // counted before it is compared, like every guess
-	err := e.Store.Update(ctx, func(tx store.Tx) error { return tx.PutFlow(ctx, sc.state, sc.state.Expires(e.Flow)) })
-	if err != nil {
-		return nil, ill(err)
+	if err := e.repeating(ctx, sc); err != nil {
+		return nil, err
 	}
-	if !end.Answer.Equal(e.answerDigest(sc, answer)) {
+	same := sc.state.Outcome.Answer.Equal(e.answerDigest(sc, answer))
+	if byPassword {
+		if err := e.judgeNamed(ctx, sc, answer, who); err != nil {
+			return nil, err
+		}
+		same = who.verdict.OK && who.user.ID == sc.state.User
+	}
+	if !same {
 		return nil, expired("finished")
 	}
 	return e.page(sc), nil

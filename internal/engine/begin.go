@@ -64,8 +64,11 @@ func (e *Engine) Cancel(ctx context.Context, handle secret.Text) (*Page, error) 
 	next := e.stateHandle("after cancel", handle.Reveal())
 	if sc.state.Stage == flow.Cancelled {
 		after, err := e.live(ctx, next)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case after.state.Version > 0:
+			return nil, expired("cancelled, and its successor is under way") // a dead handle must not lead to where a person is now
 		}
 		return e.page(after), nil
 	}

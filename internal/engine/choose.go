@@ -89,6 +89,9 @@ func (e *Engine) ChooseToEnroll(ctx context.Context, handle secret.Text, c Choic
 		}
 		out, err := e.plugins[a.Kind].Enroll(authn.In{Now: sc.now, User: sc.user, Method: c.Method, Data: c.Number})
 		if err != nil {
+			if err := e.noteNotSent(ctx, sc, flow.Current{Kind: a.Kind}, "nothing that can be texted"); err != nil {
+				return nil, err
+			}
 			// The page of a refused number is the one that asks for it, also when it came with the choice (seed walk 4.4).
 			sc.state = dataStep
 			return e.pageUnless(sc, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/authn"
 	"latchkey.dev/internal/fault"
 	"latchkey.dev/internal/flow"
@@ -21,13 +22,14 @@ import (
 // A sending is a code about to leave: the challenge it belongs to, new or resent, and who gets it.
 type sending struct {
 	challenge store.Challenge
+	hint      string // the number as it may be shown
 	isNew     bool
 	proved    bool // the number is an enrolled one
 }
 
 // challenge makes a new challenge. Nothing is stored or sent yet.
 func (e *Engine) challenge(sc scene, k ident.Kind, m ident.Method, out authn.Out) sending {
-	return sending{isNew: true, proved: out.Proved, challenge: store.Challenge{
+	return sending{isNew: true, proved: out.Proved, hint: out.Hint, challenge: store.Challenge{
 		ID: flow.ChallengeID(ident.NewID("chl")), Flow: sc.state.Handle, User: sc.user.ID, Kind: k, Method: m,
 		Number: out.Secret, Nonce: [16]byte(secret.Bytes(16)), Created: sc.now, Expires: sc.now.Add(e.Codes.Lifetime),
 	}}
@@ -52,10 +54,17 @@ func (e *Engine) sendFor(ctx context.Context, sc scene, ev flow.Event, s sending
 	}
 	message := e.message(ctx, sc, s, coder.Code(bound(s.challenge)))
 	after, err := e.commit(ctx, sc, ev, func(tx store.Tx) error { return e.admit(ctx, tx, sc, s, message) })
-	if err != nil {
-		if errors.Is(err, store.ErrStale) {
+	switch f := fault.As(err); {
+	case err == nil:
+	case errors.Is(err, store.ErrStale):
+		return nil, err
+	case f.Kind == fault.Throttled:
+		c := s.challenge
+		if err := e.noteNotSent(ctx, sc, flow.Current{Kind: c.Kind, Number: c.Number, Hint: s.hint}, f.Error()); err != nil {
 			return nil, err
 		}
+		return e.pageUnless(sc, f)
+	default:
 		return e.pageUnless(sc, ill(err))
 	}
 	switch e.Sender.Deliver(ctx, message) {
@@ -65,6 +74,12 @@ func (e *Engine) sendFor(ctx context.Context, sc scene, ev flow.Event, s sending
 		return e.goBack(ctx, after, back, fault.New(fault.Unavailable, msg.SMSUnavailable, "no gateway took the message").After(time.Minute))
 	}
 	return e.page(after), nil
+}
+
+// noteNotSent records a message that was refused, by what it was about.
+func (e *Engine) noteNotSent(ctx context.Context, sc scene, about flow.Current, reason string) error {
+	sc.state.Current = about
+	return e.note(ctx, sc, audit.CodeNotSent, reason)
 }
 
 // goBack returns to the step before a message that did not leave. A flow that moved on meanwhile is left alone.
@@ -207,7 +222,7 @@ func (e *Engine) resending(ctx context.Context, sc scene) (sending, error) {
 	proved := sc.state.Stage == flow.Verify
 	switch {
 	case err == nil && old.Used.IsZero() && old.Tries < e.Codes.Tries && !old.Expires.Before(sc.now.Add(e.Codes.Renew)):
-		return sending{challenge: old, proved: proved}, nil
+		return sending{challenge: old, hint: e.hint(sc), proved: proved}, nil
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return sending{}, err
 	}

@@ -157,6 +157,7 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		return sc, expired("of a class that is no longer served")
 	}
 	sc.policy = raised
+	sc.state = sc.state.Aligned(sc.facts())
 	return sc, nil
 }
 
@@ -213,9 +214,13 @@ func (e *Engine) successCode(sc scene) secret.Text {
 	return e.Keys.Token(secret.MACSuccess, sc.handle.Reveal())
 }
 
-// ill turns a database's error into a fault: what may pass by itself is 503, all else is ours.
+// ill turns a database's error into a fault: what may pass by itself is 503, all else is ours. A deadline that
+// is over and a client that has gone break a transaction off, too, and are nobody's fault.
 func ill(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return fault.New(fault.Unavailable, msg.Unavailable, "%w", err).Alone().After(2 * time.Second)
 	}
 	var f *fault.Fault

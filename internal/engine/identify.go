@@ -121,8 +121,11 @@ func (e *Engine) unknown(ctx context.Context, sc scene, c Claimant) (*Page, erro
 
 // identifiedTwice answers the very same password again for a moment after it ended the flow (S-23).
 func (e *Engine) identifiedTwice(ctx context.Context, sc scene, c Claimant, who *claim) (*Page, error) {
-	if len(sc.state.Proofs) != 1 || !sc.now.Before(sc.state.Outcome.At.Add(e.Flow.Repeat)) {
+	if len(sc.state.Proofs) != 1 {
 		return nil, expired("finished")
+	}
+	if err := e.repeating(ctx, sc); err != nil {
+		return nil, err
 	}
 	if err := e.judge(ctx, c, who); err != nil {
 		return nil, err

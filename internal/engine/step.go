@@ -41,12 +41,15 @@ func (e *Engine) commit(ctx context.Context, sc scene, ev flow.Event, with ...fu
 		return sc, e.notOffered(err)
 	}
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
+		if err := e.carryOut(ctx, tx, sc, next, effects); err != nil {
+			return err
+		}
 		for _, f := range with {
 			if err := f(tx); err != nil {
 				return err
 			}
 		}
-		return e.carryOut(ctx, tx, sc, next, effects)
+		return nil
 	})
 	if err != nil {
 		return sc, err
@@ -61,7 +64,8 @@ func (e *Engine) commit(ctx context.Context, sc scene, ev flow.Event, with ...fu
 	return sc, nil
 }
 
-// carryOut writes the state and its effects.
+// carryOut writes the state and its effects. The flow comes first: whoever is overtaken finds out before
+// anything else, and everybody takes locks in one order (flow, code, counters), so that nobody waits in a circle.
 func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.State, effects []flow.Effect) error {
 	if err := tx.PutFlow(ctx, next, next.Expires(e.Flow)); err != nil {
 		return err
@@ -76,7 +80,9 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 		case flow.Spend:
 			err = tx.SpendChallenge(ctx, ef.Challenge, sc.now)
 		case flow.Save:
-			err = tx.AddEnrollment(ctx, ef.Enrollment)
+			if err = tx.AddEnrollment(ctx, ef.Enrollment); errors.Is(err, store.ErrExists) {
+				err = store.ErrStale // enrolled in another tab since we looked: look again (S-22)
+			}
 		case flow.Issue:
 			err = tx.AddCode(ctx, e.code(sc))
 		default:

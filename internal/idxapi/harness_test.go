@@ -39,12 +39,15 @@ const (
 // cheap keeps the tests quick; what they hold does not depend on the cost.
 var cheap = password.Params{Memory: 64, Time: 1, Threads: 1}
 
+var cheapPassword = password.New(cheap)
+
 // clients of the harness, one per policy.
 var clients = map[oauth.ClientID]policy.Policy{
 	"0oa1seed":     policy.PasswordAndPhone,
 	"0oa1one":      policy.PasswordOnly,
 	"0oa1optional": policy.PasswordAndOptionalPhone,
 	"0oa1name":     {Require: []ident.Kind{ident.Password, ident.Phone}, IdentifierFirst: true},
+	"0oa1nameonly": {Require: []ident.Kind{ident.Password}, IdentifierFirst: true},
 }
 
 // A house is the engine and its IDX face over a real database, with a clock and a pocket for texts.

@@ -128,7 +128,7 @@ func TestS71_S72_AuditSaysWhatHappenedAndNothingSecret(t *testing.T) {
 			t.Errorf("incomplete: %+v", e)
 		}
 	}
-	want := "flow.begun signin.password.wrong signin.password.wrong signin.password.ok signin.code.sent signin.code.wrong " +
+	want := "flow.begun signin.password.wrong signin.password.wrong signin.password.ok signin.code.refused signin.code.sent signin.code.wrong " +
 		"signin.code.ok factor.enrolled signin.success flow.begun signin.password.ok signin.code.sent flow.cancelled"
 	if got := strings.Join(types, " "); got != want {
 		t.Errorf("events\n%s, want\n%s", got, want)

@@ -100,9 +100,9 @@ type Challenges interface {
 // Failures counts wrong codes per account and kind, over all flows (S-10).
 type Failures interface {
 	// CountFailure counts one attempt before it is judged. While the kind is suspended the attempt is not
-	// counted: failures is 0 and suspended is when the next may be made. Otherwise failures is the new
-	// count, and if l.Suspension asks for one at that count it begins at once, for the attempts after this
-	// one: suspended is its end, else zero. A success then clears both.
+	// counted and must not be judged: suspended is when the next may be made, else zero. failures is the
+	// count; if l.Suspension asks for a suspension at a new count it begins at once, for the attempts after
+	// this one. A success then clears both.
 	CountFailure(ctx context.Context, u ident.UserID, k ident.Kind, now time.Time, l limit.Codes) (failures int, suspended time.Time, err error)
 	// ClearFailures is what a success does.
 	ClearFailures(ctx context.Context, u ident.UserID, k ident.Kind) error
