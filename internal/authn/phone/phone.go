@@ -139,8 +139,12 @@ func (p *Phone) normalise(typed string) (string, error) {
 		return "", fmt.Errorf("not a length for +%d", code)
 	}
 	switch phonenumbers.GetNumberType(parsed) {
-	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.UAN, phonenumbers.VOICEMAIL, phonenumbers.PAGER, phonenumbers.TOLL_FREE:
+	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.UAN, phonenumbers.VOICEMAIL, phonenumbers.PAGER, phonenumbers.TOLL_FREE,
+		phonenumbers.PERSONAL_NUMBER: // +44 70: forwarded at the sender's expense
 		return "", fmt.Errorf("a service number")
+	}
+	if strings.HasPrefix(number, "+1900") { // premium, assigned or not: the library knows the assigned ones only
+		return "", fmt.Errorf("a premium number")
 	}
 	// What remains must be what was typed: a national prefix that the parser dropped is not ours to drop.
 	if phonenumbers.Format(parsed, phonenumbers.E164) != number {

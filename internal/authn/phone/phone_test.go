@@ -40,6 +40,8 @@ func TestS30_Numbers(t *testing.T) {
 		"+155512345678":            "", // too long for +1
 		"+999123456789":            "", // nobody's calling code
 		"+19005551234":             "", // premium rate
+		"+19001234567":             "", // the same, a number that is not assigned
+		"+447012345678":            "", // a personal number, forwarded at the sender's expense
 		"+979123456789":            "", // international premium rate
 		"+881612345678":            "", // satellite
 		"+882161234567":            "", // networks
