@@ -26,11 +26,12 @@ const (
 // answer refuses in the dialect of the path instead: clients parse JSON whatever the status.
 type answer struct {
 	http.ResponseWriter
-	dialect dialect
-	source  audit.Source
-	status  int
-	bytes   int64
-	mute    bool // the body was replaced
+	dialect  dialect
+	source   audit.Source
+	loopback bool
+	status   int
+	bytes    int64
+	mute     bool // the body was replaced
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -47,6 +48,11 @@ func (a *answer) WriteHeader(status int) {
 		return
 	default:
 		a.status = status
+	}
+	if a.loopback {
+		// A browser would keep it for the name localhost and all its ports, and lock a developer out of
+		// every other server of theirs for a year.
+		delete(a.Header(), "Strict-Transport-Security")
 	}
 	a.ResponseWriter.WriteHeader(status)
 }

@@ -102,7 +102,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	face, d := s.faceOf(r.URL.Path)
 	source := s.sourceOf(r)
-	a := &answer{ResponseWriter: w, dialect: d, source: source}
+	a := &answer{ResponseWriter: w, dialect: d, source: source, loopback: s.Loopback}
 	h := w.Header()
 	h["X-Okta-Request-Id"] = []string{source.RequestID}
 	h["X-Content-Type-Options"] = nosniff
@@ -110,7 +110,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d != page {
 		h["Cache-Control"] = noStore // discovery and keys say otherwise themselves
 	}
-	if strings.HasPrefix(s.origin, "https:") {
+	if strings.HasPrefix(s.origin, "https:") && !s.Loopback {
 		h["Strict-Transport-Security"] = strict
 	}
 	ctx := obs.WithSource(r.Context(), source)
@@ -134,6 +134,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	face.ServeHTTP(a, r.WithContext(ctx))
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK) // nothing was written, which is an answer too
+	}
 }
 
 // judge returns the status of what is refused before any face sees it, or zero.

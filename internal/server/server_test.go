@@ -31,6 +31,7 @@ const home = "https://id.example"
 type rig struct {
 	*Server
 	log    *bytes.Buffer
+	mu     sync.Mutex // a connection that broke and the next one are served side by side
 	seen   audit.Source
 	body   string
 	faces  map[string]http.HandlerFunc // by path, instead of the one that says 200
@@ -42,7 +43,9 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{log: &bytes.Buffer{}, faces: map[string]http.HandlerFunc{}}
 	face := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.mu.Lock()
 		r.seen = obs.SourceOf(req.Context())
+		r.mu.Unlock()
 		if f := r.faces[req.URL.Path]; f != nil {
 			f(w, req)
 			return
@@ -312,9 +315,18 @@ func TestS44_Headers(t *testing.T) {
 	if len(first) < 20 || first == second || second == "chosen" {
 		t.Errorf("request ids are %q and %q", first, second)
 	}
-	r.faces["/oauth2/default/v1/keys"] = func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "max-age=3600") }
+	r.faces["/oauth2/default/v1/keys"] = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=3600")
+	}
 	if got := r.do(request(http.MethodGet, "/oauth2/default/v1/keys")).Header.Get("Cache-Control"); got != "max-age=3600" {
 		t.Errorf("keys are cached by %q, but the face said otherwise", got)
+	}
+	local := newRig(t, func(c *Config) { c.Loopback = true })
+	local.faces["/app/"] = func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Strict-Transport-Security", "max-age=1") }
+	for _, path := range []string{"/idp/idx/identify", "/app/"} {
+		if got := local.do(request(http.MethodPost, path)).Header.Get("Strict-Transport-Security"); got != "" {
+			t.Errorf("on loopback %s locks developers out of their other servers: %q", path, got)
+		}
 	}
 	plain := newRig(t, func(c *Config) { c.Origin = "http://127.0.0.1:4480" })
 	req := request(http.MethodPost, "/idp/idx/identify")
