@@ -224,6 +224,19 @@ func TestProgressRule(t *testing.T) {
 	}
 }
 
+// An engine that answers every choice of the password with the same list is asked once.
+func TestLedOnce(t *testing.T) {
+	list := formOf("select-authenticator-authenticate", "challenge", `{"name":"authenticator","type":"object","options":[
+		{"label":"Password","relatesTo":"$.currentAuthenticator","value":{"form":{"value":[{"name":"id","required":true,"value":"aut1password","mutable":false}]}}}]}`)
+	s := play(say(200, doc([]string{list}, passwordReset)))
+	c, tx := s.start(t)
+	tx, err := c.Continue(t.Context(), tx, idx.Answers{Password: goodPassword})
+	tx = must(t, tx, err, idx.StatusPending, "select-authenticator-authenticate")
+	if n := len(s.requests()); n != 2 || !reflect.DeepEqual(tx.Unused(), []string{"Password"}) {
+		t.Errorf("%d requests, unused %v", n, tx.Unused())
+	}
+}
+
 func TestConfig(t *testing.T) {
 	good := idx.Config{Issuer: "https://id.example/oauth2/default", ClientID: "a", RedirectURI: "https://app.example/cb"}
 	for name, change := range map[string]func(*idx.Config){
