@@ -133,10 +133,12 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		if sc.authenticators, err = tx.Authenticators(ctx); err != nil {
 			return err
 		}
-		if sc.state.User == "" {
+		if sc.state.Login == "" {
 			return nil
 		}
-		if sc.user, err = tx.User(ctx, sc.state.User); err != nil {
+		// A name that nobody holds is asked for like any other: the time must not tell (S-25).
+		sc.user, err = tx.User(ctx, sc.state.User)
+		if err != nil && !(sc.state.User == "" && errors.Is(err, store.ErrNotFound)) {
 			return err
 		}
 		sc.enrollments, err = tx.Enrollments(ctx, sc.state.User)

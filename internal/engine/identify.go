@@ -144,12 +144,17 @@ func (e *Engine) find(ctx context.Context, login string) (claim, error) {
 		return who, nil
 	}
 	err := e.Store.View(ctx, func(tx store.Tx) error {
-		var err error
-		if who.user, err = tx.UserByLogin(ctx, folded); err != nil {
+		user, unknown := tx.UserByLogin(ctx, folded)
+		if unknown != nil && !errors.Is(unknown, store.ErrNotFound) {
+			return unknown
+		}
+		// Nobody's enrollments are asked for, too: the time must not tell (S-25).
+		all, err := tx.Enrollments(ctx, user.ID)
+		if err != nil {
 			return err
 		}
-		who.enrollments, err = tx.Enrollments(ctx, who.user.ID)
-		return err
+		who.user, who.enrollments = user, all
+		return unknown
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
