@@ -267,7 +267,7 @@ func (s Signer) Sign(claims any) (string, error) {
 	}
 	token, err := jws.CompactSerialize()
 	if err == nil {
-		s.ring.verdicts.add(sha256.Sum256([]byte(token))) // it will be shown to us soon
+		s.ring.verdicts.add(sha256.Sum256([]byte(token)), nil) // it will be shown to us soon
 	}
 	return token, err
 }
@@ -276,37 +276,53 @@ func (s Signer) Sign(claims any) (string, error) {
 const MaxToken = 16 << 10
 
 // Verify returns the claims of a token that a published key of ours signed. Whether they are good for
-// anything is for the caller to judge. The key is found by the whole header, which must be the very one
-// that we write: alg belongs to the key and not to the token, and jwk, jku, x5u, crit and typ never get
-// as far as being read (S-62).
-func (r *Ring) Verify(ctx context.Context, token string) ([]byte, error) {
-	header, rest, ok := strings.Cut(token, ".")
+// anything is for the caller to judge. What it returns is remembered: do not change what it points to.
+func Verify[T any](ctx context.Context, r *Ring, token string) (claims T, err error) {
+	digest, err := r.verify(ctx, token)
+	if err != nil {
+		return claims, err
+	}
+	if known, ok := r.verdicts.claims(digest).(T); ok {
+		return known, nil
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		var none T
+		return none, ErrInvalid
+	}
+	r.verdicts.add(digest, claims)
+	return claims, nil
+}
+
+// verify judges the signature and returns the digest under which the verdict is remembered. The key is
+// found by the whole header, which must be the very one that we write: alg belongs to the key and not to
+// the token, and jwk, jku, x5u, crit and typ never get as far as being read (S-62).
+func (r *Ring) verify(ctx context.Context, token string) (digest [sha256.Size]byte, err error) {
+	header, _, ok := strings.Cut(token, ".")
 	if !ok || len(token) > MaxToken {
-		return nil, ErrInvalid
+		return digest, ErrInvalid
 	}
 	h, err := r.current(ctx)
 	if err != nil {
-		return nil, err
+		return digest, err
 	}
 	k := h.header[header]
 	if k == nil || !published(h.all, k.id, r.now()) {
-		return nil, ErrInvalid
+		return digest, ErrInvalid
 	}
-	digest := sha256.Sum256([]byte(token))
+	digest = sha256.Sum256([]byte(token))
 	if r.verdicts.good(digest) {
-		payload, _, _ := strings.Cut(rest, ".")
-		return base64.RawURLEncoding.DecodeString(payload)
+		return digest, nil
 	}
 	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
-		return nil, ErrInvalid
+		return digest, ErrInvalid
 	}
-	claims, err := jws.Verify(&k.private.PublicKey)
-	if err != nil {
-		return nil, ErrInvalid
+	if _, err := jws.Verify(&k.private.PublicKey); err != nil {
+		return digest, ErrInvalid
 	}
-	r.verdicts.add(digest)
-	return claims, nil
+	r.verdicts.add(digest, nil)
+	return digest, nil
 }
 
 // JWKS returns the published keys as a JWK set. The bytes are made once per reading; do not change them.

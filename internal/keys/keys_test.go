@@ -139,9 +139,17 @@ func TestClientNeeds_HeaderIsAlgAndKid(t *testing.T) {
 	if got := published(t, ring); len(got) != 1 || got[0] != kid(t, token) {
 		t.Errorf("published %v, signed with %s", got, kid(t, token))
 	}
-	claims, err := ring.Verify(ctx, token)
-	if err != nil || string(claims) != `{"sub":"00u1"}` {
-		t.Errorf("Verify: %s, %v", claims, err)
+	for range 2 { // signed, and then remembered
+		claims, err := keys.Verify[map[string]string](ctx, ring, token)
+		if err != nil || len(claims) != 1 || claims["sub"] != "00u1" {
+			t.Errorf("Verify: %v, %v", claims, err)
+		}
+	}
+	if claims, err := keys.Verify[struct{ Sub string }](ctx, ring, token); err != nil || claims.Sub != "00u1" {
+		t.Errorf("read as another type: %v, %v", claims, err)
+	}
+	if claims, err := keys.Verify[[]string](ctx, ring, token); !errors.Is(err, keys.ErrInvalid) {
+		t.Errorf("read as what it is not: %v, %v", claims, err)
 	}
 }
 
@@ -178,11 +186,11 @@ func TestS69_RestartAndSecondNodeUseTheSameKeys(t *testing.T) {
 	db := openDB(t, dir)
 	first := open(t, db, c)
 	token := sign(t, first, "x")
-	if _, err := open(t, db, c).Verify(ctx, token); err != nil {
+	if _, err := keys.Verify[any](ctx, open(t, db, c), token); err != nil {
 		t.Errorf("a second ring over one database: %v", err)
 	}
 	db.Close()
-	if _, err := open(t, openDB(t, dir), c).Verify(ctx, token); err != nil {
+	if _, err := keys.Verify[any](ctx, open(t, openDB(t, dir), c), token); err != nil {
 		t.Errorf("after a restart: %v", err)
 	}
 }
@@ -250,7 +258,7 @@ func TestS69_Rotation(t *testing.T) {
 		t.Error("the new key does not sign when its turn comes")
 	}
 	c.add(2*time.Hour - time.Second) // the longest token life and an hour
-	if _, err := ring.Verify(ctx, last); err != nil {
+	if _, err := keys.Verify[any](ctx, ring, last); err != nil {
 		t.Errorf("the last token of the old key, while it may live: %v", err)
 	}
 	if err := ring.Reload(ctx); err != nil {
@@ -260,7 +268,7 @@ func TestS69_Rotation(t *testing.T) {
 		t.Errorf("published %v while tokens of both may live", got)
 	}
 	c.add(time.Second)
-	if _, err := ring.Verify(ctx, last); !errors.Is(err, keys.ErrInvalid) {
+	if _, err := keys.Verify[any](ctx, ring, last); !errors.Is(err, keys.ErrInvalid) {
 		t.Errorf("a token of a key that is gone, seen before: %v", err)
 	}
 	if err := ring.Reload(ctx); err != nil {
@@ -296,7 +304,7 @@ func TestS82_ClockSetBackStillSigns(t *testing.T) {
 	c, db := newClock(), openDB(t, t.TempDir())
 	ring := open(t, db, c)
 	c.add(-time.Hour)
-	if _, err := ring.Verify(ctx, sign(t, ring, "x")); err != nil {
+	if _, err := keys.Verify[any](ctx, ring, sign(t, ring, "x")); err != nil {
 		t.Error(err)
 	}
 }
@@ -312,7 +320,7 @@ func TestResetMakesAnotherKey(t *testing.T) {
 	if err := ring.Reload(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ring.Verify(ctx, token); !errors.Is(err, keys.ErrInvalid) {
+	if _, err := keys.Verify[any](ctx, ring, token); !errors.Is(err, keys.ErrInvalid) {
 		t.Errorf("a token from before: %v", err)
 	}
 	if got := published(t, ring); len(got) != 1 || got[0] == kid(t, token) {
@@ -362,7 +370,7 @@ func TestS62_Algorithms(t *testing.T) {
 	public := x509.MarshalPKCS1PublicKey(&ours.PublicKey)
 	jwk, _ := json.Marshal(jose.JSONWebKey{Key: &theirs.PublicKey, KeyID: id, Algorithm: "RS256", Use: "sig"})
 
-	if _, err := ring.Verify(ctx, rs256(ours, fmt.Sprintf(`{"alg":"RS256","kid":%q}`, id))); err != nil {
+	if _, err := keys.Verify[any](ctx, ring, rs256(ours, fmt.Sprintf(`{"alg":"RS256","kid":%q}`, id))); err != nil {
 		t.Fatalf("the test's own way of signing: %v", err)
 	}
 	for name, token := range map[string]string{
@@ -390,8 +398,8 @@ func TestS62_Algorithms(t *testing.T) {
 		"JSON serialization":          fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, header, payload, signature),
 		"longer than any of ours":     good + strings.Repeat("A", keys.MaxToken),
 	} {
-		if claims, err := ring.Verify(ctx, token); !errors.Is(err, keys.ErrInvalid) {
-			t.Errorf("%s: %s, %v", name, claims, err)
+		if claims, err := keys.Verify[any](ctx, ring, token); !errors.Is(err, keys.ErrInvalid) {
+			t.Errorf("%s: %v, %v", name, claims, err)
 		}
 	}
 }
@@ -415,14 +423,14 @@ func FuzzVerify(f *testing.F) {
 	f.Add("..")
 	f.Add(b64(`{"alg":"none"}`) + "." + b64(`{}`) + ".")
 	f.Fuzz(func(t *testing.T, token string) {
-		claims, err := ring.Verify(ctx, token)
+		claims, err := keys.Verify[map[string]string](ctx, ring, token)
 		if err != nil {
 			if !errors.Is(err, keys.ErrInvalid) {
 				t.Fatal(err)
 			}
 			return
 		}
-		if string(claims) != `{"sub":"00u1"}` {
+		if claims["sub"] != "00u1" {
 			t.Fatalf("%q passed as %s", token, claims)
 		}
 	})
@@ -439,7 +447,7 @@ func BenchmarkVerify(b *testing.B) {
 	ring := open(b, openDB(b, b.TempDir()), newClock())
 	token := sign(b, ring, map[string]string{"sub": "00u1"})
 	for b.Loop() {
-		if _, err := ring.Verify(ctx, token); err != nil {
+		if _, err := keys.Verify[any](ctx, ring, token); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -87,7 +87,7 @@ func TestS79_KeysAreReadAgain(t *testing.T) {
 	if _, err := two.Signer(ctx); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("stale keys sign: %v", err)
 	}
-	if _, err := two.Verify(ctx, "a.b.c"); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := Verify[any](ctx, two, "a.b.c"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("S-80: with stale keys a token is %v, which may be wrong", err)
 	}
 	away.away = false

@@ -35,13 +35,16 @@ func TestVerdictsAreBounded(t *testing.T) {
 	var v verdicts
 	digest := func(n int) [32]byte { return [32]byte{byte(n), byte(n >> 8), byte(n >> 16)} }
 	for n := range 10 * generation {
-		v.add(digest(n))
+		v.add(digest(n), n)
 	}
 	if got := len(v.young) + len(v.old); got > 2*generation {
 		t.Errorf("%d verdicts are kept", got)
 	}
 	if !v.good(digest(10*generation-1)) || v.good(digest(0)) {
 		t.Error("the youngest are kept and the oldest are not")
+	}
+	if v.claims(digest(10*generation-1)) != 10*generation-1 {
+		t.Error("the claims are another token's")
 	}
 	if v.good(digest(10 * generation)) {
 		t.Error("a verdict that nobody gave")

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -44,33 +43,29 @@ func (a *API) look(c *call, token string) (found, error) {
 	if strings.Count(token, ".") != 2 {
 		return a.lookRefresh(c, token)
 	}
-	claims, err := a.Keys.Verify(c.Context(), token)
-	if errors.Is(err, keys.ErrInvalid) {
-		return found{}, nil
-	}
-	if err != nil {
-		return found{}, err
-	}
-	var (
-		at  oauth.AccessToken
-		id  oauth.IDToken
-		now = a.Now()
-	)
-	if json.Unmarshal(claims, &at) == nil && at.Good(c.realm.issuer, c.realm.Audience, now) {
+	at, err := a.access(c, token)
+	if err == nil {
 		grant, _ := at.Grant()
 		return found{
 			kind: access, client: at.Client, grant: grant, user: at.User, id: at.ID, subject: at.Subject, aud: at.Audience,
 			scopes: at.Scopes, issued: time.Unix(at.Issued, 0), expires: time.Unix(at.Expires, 0),
 		}, nil
 	}
-	if json.Unmarshal(claims, &id) == nil && id.Good(c.realm.issuer) && now.Before(time.Unix(id.Expires, 0)) {
-		grant, _ := id.Grant()
-		return found{
-			kind: idToken, client: id.Audience, grant: grant, user: id.Subject, id: id.ID, subject: string(id.Subject), aud: string(id.Audience),
-			issued: time.Unix(id.Issued, 0), expires: time.Unix(id.Expires, 0),
-		}, nil
+	if err != errToken {
+		return found{}, err
 	}
-	return found{}, nil
+	id, err := keys.Verify[oauth.IDToken](c.Context(), a.Keys, token)
+	if errors.Is(err, keys.ErrInvalid) || err == nil && (!id.Good(c.realm.issuer) || !a.Now().Before(time.Unix(id.Expires, 0))) {
+		return found{}, nil
+	}
+	if err != nil {
+		return found{}, err
+	}
+	grant, _ := id.Grant()
+	return found{
+		kind: idToken, client: id.Audience, grant: grant, user: id.Subject, id: id.ID, subject: string(id.Subject), aud: string(id.Audience),
+		issued: time.Unix(id.Issued, 0), expires: time.Unix(id.Expires, 0),
+	}, nil
 }
 
 func (a *API) lookRefresh(c *call, token string) (f found, err error) {

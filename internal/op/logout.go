@@ -1,7 +1,6 @@
 package op
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -47,16 +46,12 @@ func (a *API) hinted(c *call) (*oauth.IDToken, error) {
 	if value == "" {
 		return nil, nil
 	}
-	claims, err := a.Keys.Verify(c.Context(), value)
-	if errors.Is(err, keys.ErrInvalid) {
+	token, err := keys.Verify[oauth.IDToken](c.Context(), a.Keys, value)
+	if errors.Is(err, keys.ErrInvalid) || err == nil && !token.Good(c.realm.issuer) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	var token oauth.IDToken
-	if json.Unmarshal(claims, &token) != nil || !token.Good(c.realm.issuer) {
-		return nil, nil
 	}
 	return &token, nil
 }

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -65,18 +64,11 @@ var errToken = &oauth.Error{Code: oauth.InvalidToken, Description: "The access t
 
 // access judges an access token by itself: its signature, and that it is ours, of this server and not over.
 func (a *API) access(c *call, value string) (oauth.AccessToken, error) {
-	var token oauth.AccessToken
-	claims, err := a.Keys.Verify(c.Context(), value)
-	if errors.Is(err, keys.ErrInvalid) {
-		return token, errToken
-	}
-	if err != nil {
-		return token, err
-	}
-	if json.Unmarshal(claims, &token) != nil || !token.Good(c.realm.issuer, c.realm.Audience, a.Now()) {
+	token, err := keys.Verify[oauth.AccessToken](c.Context(), a.Keys, value)
+	if errors.Is(err, keys.ErrInvalid) || err == nil && !token.Good(c.realm.issuer, c.realm.Audience, a.Now()) {
 		return oauth.AccessToken{}, errToken
 	}
-	return token, nil
+	return token, err
 }
 
 // A holder is the person behind a token.
