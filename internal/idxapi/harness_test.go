@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -25,7 +28,9 @@ import (
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/postgres"
 	"latchkey.dev/internal/store/sqlite"
+	"latchkey.dev/internal/store/storetest"
 )
 
 const (
@@ -103,6 +108,36 @@ func (p *pocket) code() string {
 	return regexp.MustCompile(`#(\d{6})$`).FindStringSubmatch(p.texts[len(p.texts)-1].Body.Reveal())[1]
 }
 
+// open opens an empty database for one test: SQLite in the first run of this room's tests, PostgreSQL in the second.
+var open = openSQLite
+
+// TestMain runs everything on both databases. Benchmarks and fuzzing are for one.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 && !asked("test.bench") && !asked("test.fuzz") && !asked("test.list") {
+		switch {
+		case os.Getenv(storetest.PostgresEnv) != "":
+			fmt.Println("again on PostgreSQL")
+			open = openPostgres
+			code = m.Run()
+		case os.Getenv("CI") == "true":
+			fmt.Fprintf(os.Stderr, "%s is not set, and this is CI\n", storetest.PostgresEnv)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func asked(name string) bool { return flag.Lookup(name).Value.String() != "" }
+
+func openSQLite(t testing.TB, keys *secret.Keys) (store.DB, error) {
+	return sqlite.Open(t.Context(), t.TempDir(), keys)
+}
+
+func openPostgres(t testing.TB, keys *secret.Keys) (store.DB, error) {
+	return postgres.Open(t.Context(), storetest.Schema(t), keys, slog.New(slog.DiscardHandler))
+}
+
 type option func(*engine.Config)
 
 func reveal(c *engine.Config) { c.RevealUnknown = true }
@@ -112,27 +147,16 @@ func production(c *engine.Config) { c.Codes, c.Sends = limit.DefaultCodes(), lim
 
 func build(t testing.TB, options ...option) *house {
 	t.Helper()
-	return buildOn(t, openSQLite(t), options...)
-}
-
-func openSQLite(t testing.TB) func(*secret.Keys) store.DB {
-	return func(k *secret.Keys) store.DB {
-		db, err := sqlite.Open(t.Context(), t.TempDir(), k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { db.Close() })
-		return db
-	}
-}
-
-func buildOn(t testing.TB, open func(*secret.Keys) store.DB, options ...option) *house {
-	t.Helper()
 	keys, err := secret.NewKeys([secret.KeySize]byte{42})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, db: open(keys), now: time.Date(2026, 11, 22, 19, 41, 14, 0, time.UTC)}
+	db, err := open(t, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	h := &house{t: t, db: db, now: time.Date(2026, 11, 22, 19, 41, 14, 0, time.UTC)}
 	h.pocket = &pocket{db: h.db}
 	codes := limit.DefaultCodes()
 	codes.Resend = 0
