@@ -48,7 +48,7 @@ func (r *Ring) Due(ctx context.Context) (bool, error) {
 }
 
 // Rotate adds a key that is published now and signs from a day on; the turn of the present one ends then.
-// Two processes that rotate at once add one key.
+// While one waits for its turn there is nothing to do, so that any number of nodes may ask at any time.
 func (r *Ring) Rotate(ctx context.Context) error {
 	if err := r.Reload(ctx); err != nil {
 		return err
@@ -56,6 +56,9 @@ func (r *Ring) Rotate(ctx context.Context) error {
 	now := r.now().UTC()
 	from := now.Add(Ahead)
 	all := slices.Clone(r.held.Load().all)
+	if slices.ContainsFunc(all, func(k store.SigningKey) bool { return now.Before(k.From) }) {
+		return nil
+	}
 	var retire []store.SigningKey
 	for _, k := range all {
 		if k.Retired.IsZero() {
