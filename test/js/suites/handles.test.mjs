@@ -183,12 +183,13 @@ suite('handles on the wire', {}, (house) => {
       stateHandle: client.last('challenge').body.stateHandle,
       credentials: { passcode: await server.code(env.PHONE_ENROLLED) },
     };
-    const answers = await Promise.all(Array.from({ length: 8 }, () => post(idx(env, 'challenge/answer'), answer)));
-    const codes = answers.filter(({ status }) => status === 200)
-      .map(({ body }) => body.successWithInteractionCode.value.find(({ name }) => name === 'interaction_code').value);
-    assert.ok(codes.length >= 1);
+    // As many as the code has tries: each is counted before it is known to be the same.
+    const answers = await Promise.all(Array.from({ length: 5 }, () => post(idx(env, 'challenge/answer'), answer)));
+    const codes = answers.map(({ status, body }) => {
+      assert.equal(status, 200);
+      return body.successWithInteractionCode.value.find(({ name }) => name === 'interaction_code').value;
+    });
     assert.equal(new Set(codes).size, 1);
-    for (const other of answers.filter(({ status }) => status !== 200)) dead(other);
   });
 
   test('S-16 no handle is taken for one of another kind', async () => {

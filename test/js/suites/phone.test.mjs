@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import * as messages from '../lib/messages.mjs';
 import * as steps from '../lib/steps.mjs';
 import { inEveryMode, suite } from '../lib/suite.mjs';
+import { post } from '../lib/wire.mjs';
 import { number, toEnrollCode, toNumber, toVerifyCode } from '../lib/walk.mjs';
 
 suite('the phone number', {}, (house) => inEveryMode((mode) => {
@@ -45,14 +46,11 @@ suite('the phone number', {}, (house) => inEveryMode((mode) => {
     if (mode.step) {
       client.pending(await client.enroll('phone_number'), steps.phoneNumber);
     } else {
-      // A client that reads never chooses the current authenticator again; the page's own back button does.
-      const [raw] = [client.last('enroll').body.remediation.value.find(({ name }) => name === 'select-authenticator-enroll')];
-      const id = raw.value[0].options[0].value.form.value[0].value;
-      await client.run(() => fetch(raw.href, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ authenticator: { id }, stateHandle: client.last('enroll').body.stateHandle }),
-      }));
+      // Legacy mode never chooses the current authenticator again; what a page's back button does is this.
+      const { remediation, stateHandle } = client.last('enroll').body;
+      const choice = remediation.value.find(({ name }) => name === 'select-authenticator-enroll');
+      const [id] = choice.value[0].options[0].value.form.value.map(({ value }) => value);
+      assert.equal((await post(choice.href, { stateHandle, authenticator: { id } })).status, 200);
     }
     const again = mode.step ? client : client.reloaded();
     again.pending(await again.number(other), steps.enrollCode);
