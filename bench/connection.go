@@ -21,14 +21,30 @@ type connection struct {
 	out  []byte
 	body []byte
 	host string
+	used time.Time
 }
 
 func dial(addr string) (*connection, error) {
-	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
-	if err != nil {
-		return nil, err
+	c := &connection{host: addr}
+	return c, c.dial()
+}
+
+func (c *connection) dial() (err error) {
+	if c.Conn, err = net.DialTimeout("tcp", c.host, 5*time.Second); err != nil {
+		return err
 	}
-	return &connection{Conn: c, in: bufio.NewReaderSize(c, 16<<10), host: addr}, nil
+	c.in, c.used = bufio.NewReaderSize(c.Conn, 16<<10), time.Now()
+	return nil
+}
+
+// fresh dials anew where the server is about to hang up, as it does when nothing comes for a while.
+func (c *connection) fresh() error {
+	if time.Since(c.used) < 5*time.Second {
+		c.used = time.Now()
+		return nil
+	}
+	c.Close()
+	return c.dial()
 }
 
 // A media is how a request's body is written.
@@ -66,6 +82,9 @@ func (c *connection) begin(method, path string) {
 
 // answer sends the request and returns the body of a 200, which is good until the next one; all else is an error.
 func (c *connection) answer(path string) ([]byte, error) {
+	if err := c.fresh(); err != nil {
+		return nil, err
+	}
 	if _, err := c.Write(c.out); err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func (b *bench) load() (_ []result, err error) {
 	}
 	defer done(&err)
 	var quiet, crowded series
-	rates, err := takeTurns(b.rounds/2+1,
+	rates, err := takeTurns(b.turns,
 		func() (float64, error) {
 			began := time.Now()
 			n, err := g.hash(b.few, 1<<30, b.window)

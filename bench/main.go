@@ -25,8 +25,9 @@ import (
 
 // A plan says how much is done. The promises hold for full; quick is for seeing that everything runs.
 type plan struct {
-	rounds   int           // in which the things to compare take turns
+	rounds   int           // in which the things to compare take turns: the shorter, the less the machine changes between them
 	batch    int           // sign-ins or hashes in a round
+	turns    int           // rounds of what takes seconds
 	gets     int           // requests in a round where a request is all there is
 	warm     time.Duration // before anything is counted under load
 	window   time.Duration // in which work under load is counted
@@ -41,11 +42,11 @@ type plan struct {
 
 var (
 	full = plan{
-		rounds: 9, batch: 20, gets: 2000, warm: 2 * time.Second, window: 5 * time.Second, few: 8, crowd: 128,
+		rounds: 40, batch: 5, turns: 5, gets: 300, warm: 2 * time.Second, window: 5 * time.Second, few: 8, crowd: 128,
 		flows: 10_000, users: [2]int{1000, 1_000_000}, starts: 5, idle: 3 * time.Second, settling: 3 * time.Millisecond,
 	}
 	quick = plan{
-		rounds: 1, batch: 1, gets: 5, window: 500 * time.Millisecond, few: 2, crowd: 4,
+		rounds: 1, batch: 1, turns: 1, gets: 5, window: 500 * time.Millisecond, few: 2, crowd: 4,
 		flows: 20, users: [2]int{3, 30}, starts: 1, settling: time.Millisecond,
 	}
 )
