@@ -226,7 +226,7 @@ func (a *attempt) value(values idx.Values, step *idx.NextStep, path, name string
 		need = "need.password"
 	}
 	if typed == "" {
-		if in.Required || in.Secret {
+		if in.Required || in.Secret || d.oneTime(last(path)) {
 			return problems{{Key: need, Field: path, Bad: true}}
 		}
 		return nil

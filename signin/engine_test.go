@@ -288,7 +288,7 @@ func (e *fake) document(f *fakeFlow) obj {
 	chooseVerify := e.form(f, "select-authenticator-authenticate", "challenge", obj{"name": "authenticator", "type": "object", "options": []obj{{"label": "Phone", "relatesTo": "$.authenticatorEnrollments.value[0]",
 		"value": obj{"form": obj{"value": []obj{id, optional, enrollment}}}}}})
 	passcode := func(label string, secret bool) obj {
-		return obj{"name": "credentials", "type": "object", "required": true, "form": obj{"value": []obj{{"name": "passcode", "label": label, "secret": secret, "required": true}}}}
+		return obj{"name": "credentials", "type": "object", "required": true, "form": obj{"value": []obj{{"name": "passcode", "label": label, "secret": secret}}}}
 	}
 	var forms []obj
 	switch f.step {
