@@ -185,11 +185,10 @@ suite('handles on the wire', {}, (house) => {
     };
     // As many as the code has tries: each is counted before it is known to be the same.
     const answers = await Promise.all(Array.from({ length: 5 }, () => post(idx(env, 'challenge/answer'), answer)));
-    const codes = answers.map(({ status, body }) => {
-      assert.equal(status, 200);
-      return body.successWithInteractionCode.value.find(({ name }) => name === 'interaction_code').value;
-    });
-    assert.equal(new Set(codes).size, 1);
+    const won = answers.filter(({ status }) => status === 200);
+    assert.ok(won.length >= 1);
+    assert.equal(new Set(won.map(({ body }) => body.successWithInteractionCode.value[1].value)).size, 1);
+    for (const other of answers.filter(({ status }) => status !== 200)) dead(other);
   });
 
   test('S-16 no handle is taken for one of another kind', async () => {
