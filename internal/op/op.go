@@ -119,10 +119,10 @@ type call struct {
 
 // A reply is an answer to be written.
 type reply struct {
-	status int    // zero is 200
-	kind   string // Content-Type; none for an empty body
+	status int      // zero is 200
+	kind   []string // Content-Type; none for an empty body
 	body   []byte
-	cache  string // Cache-Control; empty is no-store
+	cache  []string // Cache-Control; none is no-store
 	etag   string
 	to     string // Location
 	page   bool   // for people: with the headers that pages have
@@ -158,34 +158,38 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	return rt.do(&call{r, realm, params})
 }
 
-// write is where every answer leaves.
+// Shared by all answers; nobody may write into them.
+var (
+	nosniff = []string{"nosniff"}
+	noStore = []string{"no-store"}
+)
+
+// write is where every answer leaves. Names are spelled as net/http keeps them, which spares it finding out.
 func (p reply) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	if p.cache != "" {
-		h.Set("Cache-Control", p.cache)
+	h["X-Content-Type-Options"], h["Cache-Control"] = nosniff, noStore
+	if p.cache != nil {
+		h["Cache-Control"] = p.cache
 	}
-	if p.kind != "" {
-		h.Set("Content-Type", p.kind)
+	if p.etag != "" {
+		h["Etag"] = []string{p.etag}
+		if strings.Contains(r.Header.Get("If-None-Match"), p.etag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	if p.kind != nil {
+		h["Content-Type"] = p.kind
 	}
 	if p.to != "" {
-		h.Set("Location", p.to)
+		h["Location"] = []string{p.to}
 	}
 	if p.page {
 		h.Set("Content-Security-Policy", pagePolicy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
-	if p.etag != "" {
-		h.Set("ETag", p.etag)
-		if strings.Contains(r.Header.Get("If-None-Match"), p.etag) {
-			h.Del("Content-Type")
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-	}
-	h.Set("Content-Length", strconv.Itoa(len(p.body))) // or net/http cuts anything over 2 KiB into chunks
+	h["Content-Length"] = []string{strconv.Itoa(len(p.body))} // or net/http cuts anything over 2 KiB into chunks
 	w.WriteHeader(cmp.Or(p.status, http.StatusOK))
 	if len(p.body) > 0 { // writing nothing would be given a type
 		w.Write(p.body) // to a client that has gone there is nobody to tell

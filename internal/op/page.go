@@ -39,7 +39,7 @@ func page(status int, title, text string) reply {
 	if err := pageTemplate.Execute(&body, struct{ Title, Text string }{title, text}); err != nil {
 		panic("op: a page that cannot be drawn: " + err.Error()) // two strings and a constant: a programming error
 	}
-	return reply{status: status, kind: "text/html; charset=utf-8", body: body.Bytes(), page: true}
+	return reply{status: status, kind: []string{"text/html; charset=utf-8"}, body: body.Bytes(), page: true}
 }
 
 func signedOut(status int, text string) reply {

@@ -164,9 +164,14 @@ func etag(body []byte) string {
 	return `"` + hex.EncodeToString(sum[:8]) + `"`
 }
 
+var (
+	forAnHour  = []string{"public, max-age=3600"}
+	forAMinute = []string{"public, max-age=60"}
+)
+
 // metadata answers both discovery addresses.
 func (a *API) metadata(c *call) (reply, error) {
-	return reply{kind: jsonType, body: c.realm.discovery, etag: c.realm.etag, cache: "public, max-age=3600"}, nil
+	return reply{kind: jsonType, body: c.realm.discovery, etag: c.realm.etag, cache: forAnHour}, nil
 }
 
 // keys answers the key set. It may be kept for a minute: a key that signs was published a day ahead, but
@@ -176,5 +181,5 @@ func (a *API) keys(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{kind: jsonType, body: set, cache: "public, max-age=60"}, nil
+	return reply{kind: jsonType, body: set, cache: forAMinute}, nil
 }

@@ -163,4 +163,4 @@ func jsonReply(v any) reply {
 	return reply{kind: jsonType, body: body}
 }
 
-const jsonType = "application/json; charset=utf-8"
+var jsonType = []string{"application/json; charset=utf-8"}
