@@ -115,9 +115,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := obs.WithSource(r.Context(), source)
 	if d != page { // pages call us in turn, and some wait on purpose
-		var done context.CancelFunc
-		ctx, done = context.WithTimeout(ctx, deadline)
-		defer done()
+		limited := withDeadline(ctx, deadline)
+		defer limited.end()
+		ctx = limited
 	}
 	defer s.finish(ctx, a, r, began)
 
