@@ -39,12 +39,12 @@ type fake struct {
 type fakeUser struct{ password, phone string }
 
 type fakeFlow struct {
-	handle, state, nonce, redirect, code string
-	step, login, phone                   string // identify, password, choose, number, method, enroll, verify, done
-	tries                                int
-	resent                               time.Time
-	dead                                 bool
-	spent                                bool
+	handle, state, nonce, oauth, code string
+	step, login, phone                string // identify, password, choose, number, method, enroll, verify, done
+	tries                             int
+	resent                            time.Time
+	dead                              bool
+	spent                             bool
 }
 
 type reply struct {
@@ -135,7 +135,7 @@ func (e *fake) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	case "/v1/interact":
 		_ = r.ParseForm()
-		f := &fakeFlow{handle: random(), state: "02" + random(), nonce: r.PostForm.Get("nonce"), redirect: r.PostForm.Get("redirect_uri"), step: "identify"}
+		f := &fakeFlow{handle: random(), state: "02" + random(), nonce: r.PostForm.Get("nonce"), oauth: r.PostForm.Get("state"), step: "identify"}
 		e.flows[f.handle], e.flows[f.state] = f, f
 		send(w, 200, obj{"interaction_handle": f.handle})
 		return

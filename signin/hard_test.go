@@ -476,6 +476,63 @@ func TestStepOfTomorrow(t *testing.T) {
 	}
 }
 
+// A step that only a script or another device could answer says so, and offers what else there is.
+func TestStepBeyondThePages(t *testing.T) {
+	e := newFake(t)
+	s := newSite(t, e)
+	beyond := func(f *fakeFlow) obj {
+		doc := e.document(f)
+		form := e.form(f, "challenge-authenticator", "challenge/answer", obj{"name": "credentials", "type": "object", "required": true, "form": obj{"value": []obj{{"name": "clientData", "required": true, "visible": false}}}})
+		doc["remediation"].(obj)["value"] = append([]obj{form}, doc["remediation"].(obj)["value"].([]obj)...)
+		return doc
+	}
+	e.misbehave(func(path string, f *fakeFlow) *reply {
+		if path == "/idp/idx/identify" || path == "/idp/idx/introspect" && f.step != "identify" {
+			f.step, f.login = "choose", "mary@example.com"
+			return &reply{200, beyond(f)}
+		}
+		return nil
+	})
+	p := s.person(t)
+	p.open("/app/signin").press("Sign in", mary()).sees("This step needs something that these pages cannot do", "Use another method")
+	p.follow("Use another method").sees("Add a way to verify it’s you", "Phone")
+}
+
+// Somebody comes back from an identity provider with the code, and with the state of one of the sign-ins they began.
+func TestCallback(t *testing.T) {
+	e := newFake(t)
+	s := newSite(t, e)
+	p := s.person(t).open("/app/signin")
+	var f *fakeFlow
+	for _, f = range e.flows {
+	}
+	f.login, f.step, f.code = "mary@example.com", "done", random()
+	e.flows[f.code] = f
+	back := url.Values{"interaction_code": {f.code}, "state": {f.oauth}}
+
+	s.person(t).open("/app/callback?"+back.Encode()).sees("Sign in", "Username") // S-17: not in another browser
+	forged := url.Values{"interaction_code": {f.code}, "state": {"other"}}
+	q := p.tab().open("/app/callback?"+forged.Encode()).sees("Sign in", "Username")
+	if _, ok := s.pages.Session(q.request()); ok || f.spent {
+		t.Fatal("a code with the wrong state was taken")
+	}
+}
+
+func TestCallbackSignsIn(t *testing.T) {
+	e := newFake(t)
+	s := newSite(t, e)
+	p := s.person(t).open("/app/signin")
+	var f *fakeFlow
+	for _, f = range e.flows {
+	}
+	f.login, f.step, f.code = "mary@example.com", "done", random()
+	e.flows[f.code] = f
+	p.open("/app/callback?" + url.Values{"interaction_code": {f.code}, "state": {f.oauth}}.Encode()).sentTo("/app/")
+	if held, ok := s.pages.Session(p.request()); !ok || held.Tokens.AccessToken != "at-mary@example.com" {
+		t.Error("not signed in")
+	}
+}
+
 func TestMessageWithoutTranslation(t *testing.T) {
 	e := newFake(t)
 	s := newSite(t, e)

@@ -41,6 +41,7 @@ func newSite(t testing.TB, e *fake, change ...func(*signin.Config)) *site {
 	mux := http.NewServeMux()
 	mux.Handle("/app/signin", s.pages)
 	mux.Handle("/app/signin/", s.pages)
+	mux.HandleFunc("GET /app/callback", s.pages.Callback)
 	mux.HandleFunc("/app/", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "<h1>home</h1>") })
 	h = mux
 	return s

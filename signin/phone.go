@@ -41,7 +41,7 @@ func masked(number string) string {
 	if len(number) < 9 {
 		return ""
 	}
-	return number[:1+countryCode(number[1:])] + " ••• ••• " + number[len(number)-4:]
+	return number[:1+countryCode(number[1:])] + "\u00a0•••\u00a0•••\u00a0" + number[len(number)-4:] // in one line
 }
 
 // countryCode is how many digits the country code has (ITU-T E.164 4.1): one in zones 1 and 7, two in the places named,
@@ -63,5 +63,5 @@ func hint(h string) string {
 	if !strings.HasPrefix(h, "+") {
 		return h
 	}
-	return strings.NewReplacer("X", "•", "-", " ").Replace(h)
+	return strings.NewReplacer("X", "•", "-", "\u00a0", " ", "\u00a0").Replace(h)
 }

@@ -167,10 +167,18 @@ func (d *draft) ask() {
 		f.Lead = d.codeLead(kind)
 	}
 	d.challenge(step.Authenticator)
+	if len(f.Fields) == 0 && slices.ContainsFunc(step.Inputs, beyond) {
+		f.Lead, f.Submit = d.leading("form.beyond", ""), ""
+	}
 	if step.PollEvery > 0 && len(f.Fields) == 0 {
 		f.Do, f.Again, f.Submit = "poll", max(1, int(step.PollEvery/time.Second)), d.T("form.again")
 	}
 	d.focus()
+}
+
+// beyond tells whether an input is one that no person can fill: the answer of a security key, for instance.
+func beyond(in idx.Input) bool {
+	return in.Hidden && !in.ReadOnly && in.Required && in.Default == nil || slices.ContainsFunc(in.Inputs, beyond)
 }
 
 // codeLead says where the code is to be found.
