@@ -29,11 +29,12 @@ var (
 
 // DB is a database. Times are kept to the microsecond and come back in UTC.
 type DB interface {
-	// View runs f over one consistent snapshot. f must not write.
+	// View runs f over one consistent snapshot. f must not write, nor begin another transaction.
 	View(ctx context.Context, f func(Tx) error) error
 	// Update runs f in a transaction and commits it durably before it returns nil (S-75). It is the only
 	// way to write. f may run more than once, so it touches only tx and plain values that it sets anew each
-	// time; after any error from tx it returns that error. Hash, verify and send before it or after it, never in it.
+	// time; after any error from tx it returns that error. Hash, verify and send before it or after it, never in
+	// it; and begin no other transaction in it, for where writers take turns that would wait for itself.
 	Update(ctx context.Context, f func(Tx) error) error
 	// Now is the database's clock, to compare with ours.
 	Now(ctx context.Context) (time.Time, error)

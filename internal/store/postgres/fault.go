@@ -26,6 +26,7 @@ func fault(err error) sqlstore.Fault {
 	case "23503":
 		return sqlstore.Orphan
 	case "25006", // read only: this server is no longer the primary
+		"25P03", // the transaction was left alone for too long
 		"55P03", // a lock was not to be had in time
 		"57014": // a statement took too long
 		return sqlstore.Unavailable

@@ -139,7 +139,7 @@ func TestS80_NobodyThere(t *testing.T) {
 	}
 }
 
-func with(t *testing.T, dsn, name, value string) string {
+func with(t testing.TB, dsn, name, value string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {

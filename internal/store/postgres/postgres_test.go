@@ -4,19 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
-	"strings"
 	"testing"
 
-	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/storetest"
 )
-
-// serverEnv names a PostgreSQL that tests may make schemas in. tools/with-postgres sets it.
-const serverEnv = "LATCHKEY_TEST_POSTGRES"
 
 var ctx = context.Background()
 
@@ -40,39 +34,10 @@ func work(dsn string) error {
 	return storetest.Work(db)
 }
 
-// schema makes a schema that goes away with the test, and returns a DSN that works in it.
+// schema is a schema of the test's own, whose connections can be told from other tests'.
 func schema(t testing.TB) string {
 	t.Helper()
-	server := os.Getenv(serverEnv)
-	if server == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not set, and this is CI", serverEnv)
-		}
-		t.Skipf("%s is not set", serverEnv)
-	}
-	pool, err := connect(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := "t" + strings.ToLower(ident.NewID(""))
-	if _, err := pool.ExecContext(ctx, `CREATE SCHEMA `+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		defer pool.Close()
-		if _, err := pool.ExecContext(ctx, `DROP SCHEMA `+name+` CASCADE`); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("search_path", name)
-	q.Set("application_name", name)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return with(t, storetest.Schema(t), "application_name", t.Name())
 }
 
 func home(dsn string) storetest.Home {

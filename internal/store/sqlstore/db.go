@@ -134,15 +134,15 @@ func (t *tx) claim(ctx context.Context) error {
 		if err := t.mustBeNew(ctx); err != nil {
 			return err
 		}
-		return t.begin(ctx, check)
+		if err := t.begin(ctx, check); err != nil {
+			return err
+		}
+		found, err = t.Setting(ctx, settingKeyCheck) // perhaps another node's, which was quicker
 	}
-	if err != nil {
-		return err
-	}
-	if found != check {
+	if err == nil && found != check {
 		return ErrWrongKey
 	}
-	return nil
+	return err
 }
 
 func (t *tx) mustBeNew(ctx context.Context) error {

@@ -43,25 +43,6 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, options ...goose.Provid
 	return done, nil
 }
 
-// Pending lists what Migrate would do.
-func Pending(ctx context.Context, db *sql.DB, d Dialect) ([]string, error) {
-	p, err := provider(db, d)
-	if err != nil {
-		return nil, err
-	}
-	status, err := p.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: reading the schema's version: %w", err)
-	}
-	var pending []string
-	for _, s := range status {
-		if s.State == goose.StatePending {
-			pending = append(pending, s.Source.Path)
-		}
-	}
-	return pending, nil
-}
-
 func provider(db *sql.DB, d Dialect, options ...goose.ProviderOption) (*goose.Provider, error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {

@@ -16,12 +16,10 @@ import (
 // OrgID is written when the database is claimed, so that reading it is reading only.
 func (t *tx) OrgID(ctx context.Context) (string, error) { return t.Setting(ctx, settingOrg) }
 
-// begin writes what every database has from the start.
+// begin writes what every database has from the start, unless another node just did.
 func (t *tx) begin(ctx context.Context, check string) error {
-	if err := t.PutSetting(ctx, settingKeyCheck, check); err != nil {
-		return err
-	}
-	_, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, args{settingOrg, ident.NewID("00o")})
+	_, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING`,
+		args{settingKeyCheck, check, settingOrg, ident.NewID("00o")})
 	return err
 }
 

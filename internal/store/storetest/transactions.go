@@ -93,9 +93,11 @@ var transactions = map[string]func(*testing.T, Home){
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(put(db, "a", "2"), put(db, "b", "2")); err != nil {
-				return err
-			}
+			within(func() { // somebody else
+				if err := errors.Join(put(db, "a", "2"), put(db, "b", "2")); err != nil {
+					t.Error(err)
+				}
+			})
 			after, err := tx.Setting(ctx, "a")
 			same(t, []string{before, after}, []string{"1", "1"})
 			if err != nil {
@@ -439,6 +441,23 @@ var atRest = map[string]func(*testing.T, Home){
 			if db, err := h.Open(Key(t, b)); err == nil {
 				db.Close()
 				t.Errorf("key %d was accepted", b)
+			}
+		}
+	},
+	"at rest/S-70 of two keys that come at once one gets the database": func(t *testing.T, h Home) {
+		errs := atOnce(6, func(i int) error {
+			db, err := h.Open(Key(t, byte(1+i%2)))
+			if err == nil {
+				err = db.Close()
+			}
+			return err
+		})
+		if won := []bool{errs[0] == nil, errs[1] == nil}; won[0] == won[1] {
+			t.Fatalf("both or none: %v", errs)
+		}
+		for i, err := range errs {
+			if (err == nil) != (errs[i%2] == nil) {
+				t.Errorf("process %d: %v", i, err)
 			}
 		}
 	},
