@@ -14,12 +14,13 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const artifacts = fileURLToPath(new URL('../../../test-artifacts/pages/', import.meta.url));
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-// hosts are where somebody sits: a desk or a phone, with scripts or without.
+// hosts are where somebody sits: a desk or a phone, with scripts or without. axe-core looks from two of them, which is
+// each width and each document once: it takes its time.
 export const hosts = [
-  { name: '1280 px with scripts', width: 1280, height: 900, scripts: true },
+  { name: '1280 px with scripts', width: 1280, height: 900, scripts: true, axe: true },
   { name: '1280 px without scripts', width: 1280, height: 900, scripts: false },
   { name: '390 px with scripts', width: 390, height: 844, scripts: true },
-  { name: '390 px without scripts', width: 390, height: 844, scripts: false },
+  { name: '390 px without scripts', width: 390, height: 844, scripts: false, axe: true },
 ];
 
 export async function launch() {
@@ -143,11 +144,12 @@ export class Visitor {
     judged.add(place);
     const { scroll, client } = await this.page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth }));
     assert.ok(scroll <= client, `${view}: the page is ${scroll} px wide on a screen of ${client} px`);
+    if (!this.host.axe && !process.env.SCREENSHOTS) return;
     const page = this.host.scripts ? this.page : await this.twin();
     for (const [scheme, rules] of [['light', undefined], ['dark', ['color-contrast']]]) {
       await wear(page, scheme);
       if (process.env.SCREENSHOTS) await shoot(page, `${this.host.width}-${this.host.scripts ? 'scripts' : 'plain'}-${scheme}`, view);
-      assert.deepEqual(await violations(page, rules), [], `${view}, in ${scheme}`);
+      if (this.host.axe) assert.deepEqual(await violations(page, rules), [], `${view}, in ${scheme}`);
     }
     await wear(page, 'light');
   }
