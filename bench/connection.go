@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -80,6 +81,14 @@ func (c *connection) begin(method, path string) {
 	c.out = fmt.Appendf(c.out[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\nUser-Agent: bench\r\n", method, path, c.host)
 }
 
+// A refusal is an answer that is not 200.
+type refusal struct{ path, status, body string }
+
+func (r refusal) Error() string { return fmt.Sprintf("%s: %s: %.300s", r.path, r.status, r.body) }
+
+// busy reports that the server said to come again later.
+func (r refusal) busy() bool { return strings.HasPrefix(r.status, "HTTP/1.1 503 ") }
+
 // answer sends the request and returns the body of a 200, which is good until the next one; all else is an error.
 func (c *connection) answer(path string) ([]byte, error) {
 	if err := c.fresh(); err != nil {
@@ -121,7 +130,7 @@ func (c *connection) answer(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if !good {
-		return nil, fmt.Errorf("%s: %s: %.300s", path, said, c.body)
+		return nil, refusal{path, said, string(c.body)}
 	}
 	return c.body, nil
 }

@@ -46,6 +46,23 @@ func (b *bench) house(name string) (*house, error) {
 
 const discovery = "/oauth2/default/.well-known/openid-configuration"
 
+// populated is house with n people added.
+func (b *bench) populated(name string, n int) (h *house, seeding time.Duration, err error) {
+	if h, err = b.house(name); err != nil { // once, for the organisation
+		return nil, 0, err
+	}
+	if err = h.stop(); err != nil {
+		return nil, 0, err
+	}
+	began := time.Now()
+	if err = seed(filepath.Join(b.dir, name), h.paul().login, n); err != nil {
+		return nil, 0, err
+	}
+	seeding = time.Since(began)
+	h, err = b.house(name)
+	return h, seeding, err
+}
+
 func (b *bench) houseAt(name, addr string) (*house, error) {
 	data := filepath.Join(b.dir, name)
 	began := time.Now()
@@ -96,6 +113,9 @@ type person struct{ login, password string }
 func (h *house) paul() person {
 	return person{h.env["USERNAME_ENROLLED"], h.env["PASSWORD_ENROLLED"]}
 }
+
+// seeded is the i-th of those who were added.
+func (h *house) seeded(i int) person { return person{loginOf(i), h.paul().password} }
 
 // A visitor is a browser and the application behind it, at one house.
 type visitor struct {

@@ -104,16 +104,16 @@ func run(p plan, program, tmp, only, write string) error {
 
 func measure(p plan, program, tmp string, only *regexp.Regexp, log io.Writer) (all []result, b *bench, err error) {
 	b = &bench{plan: p, log: log, share: newShare()}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if b.latchkey, err = filepath.Abs(program); err != nil {
-		return nil, nil, err
+		return nil, b, err
 	}
 	if b.self, err = os.Executable(); err != nil {
-		return nil, nil, err
+		return nil, b, err
 	}
 	if b.dir, err = os.MkdirTemp(cmp.Or(tmp, os.TempDir()), "latchkey-bench-"); err != nil {
-		return nil, nil, err
+		return nil, b, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	for _, l := range lines {
 		if !only.MatchString(l.name) {
 			continue
@@ -121,7 +121,7 @@ func measure(p plan, program, tmp string, only *regexp.Regexp, log io.Writer) (a
 		began := time.Now()
 		results, err := l.measure(b)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", l.name, err)
+			return nil, b, fmt.Errorf("%s: %w", l.name, err)
 		}
 		fmt.Fprintf(b.log, "%-12s %s\n", l.name, time.Since(began).Round(100*time.Millisecond))
 		all = append(all, results...)

@@ -116,6 +116,13 @@ func (s series) median() float64 {
 	return sorted[len(sorted)/2]
 }
 
+func (s series) sum() (total float64) {
+	for _, v := range s {
+		total += v
+	}
+	return total
+}
+
 // over is the median of the ratios of each round. What slows a round slows both of its halves.
 func (s series) over(t series) float64 {
 	return combine(s, t, func(a, b float64) float64 { return a / b })
