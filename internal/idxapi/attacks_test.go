@@ -343,3 +343,83 @@ func TestS71_RefusedMessagesAndGuessesAreRecorded(t *testing.T) {
 		t.Errorf("the number cannot be searched for: %+v", refused[1])
 	}
 }
+
+// Fifty flows ask for a text at the same instant: the limits of number and account hold over all of them.
+func TestS14_S33_ParallelFlowsGetWhatOneWouldGet(t *testing.T) {
+	for name, c := range map[string]struct {
+		number func(i int) string
+		sent   int
+	}{
+		"S-14 one number, one text":            {func(int) string { return number }, 1},
+		"S-33 many numbers, three of them new": {func(i int) string { return fmt.Sprintf("+1555765%04d", i) }, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := build(t, production)
+			const flows = 50
+			next := make(chan func() answer, flows)
+			for i := range flows {
+				v := h.enrolling("0oa1seed")
+				next <- func() answer { return v.enroll(c.number(i)) }
+			}
+			ok := 0
+			for _, a := range parallel(flows, func() answer { return (<-next)() }) {
+				switch a.status {
+				case http.StatusOK:
+					ok++
+				case http.StatusTooManyRequests:
+					if a.header.Get("Retry-After") == "" {
+						t.Error("no Retry-After")
+					}
+				default:
+					t.Errorf("got %d: %s", a.status, a.raw)
+				}
+			}
+			if ok != c.sent || h.pocket.count() != c.sent {
+				t.Errorf("%d flows went on, %d texts were sent, want %d", ok, h.pocket.count(), c.sent)
+			}
+		})
+	}
+}
+
+// One flow is pushed in every direction at once: nothing is a fault of ours, and it ends in one state.
+func TestS51_EverythingAtOnce(t *testing.T) {
+	h := build(t)
+	for range 4 {
+		h.advance(24 * time.Hour) // wrong codes are among what follows, and suspend the phone
+		v := h.atCode()
+		code := h.pocket.code()
+		steps := make(chan func() answer, 40)
+		for range 4 {
+			for _, step := range []func() answer{
+				func() answer { return v.code(code) },
+				func() answer { return v.code(other(code)) },
+				func() answer { return v.post("challenge/resend", nil) },
+				func() answer { return v.challenge() },
+				func() answer { return v.identify(mary, password1) },
+				func() answer { return v.identify("paul@example.com", "nope") },
+				func() answer { return v.enroll("+15557654321") },
+				func() answer { return v.post("skip", nil) },
+				func() answer { return v.post("cancel", nil) },
+				v.introspect,
+			} {
+				steps <- step
+			}
+		}
+		codes := map[any]bool{}
+		for _, a := range parallel(cap(steps), func() answer { return (<-steps)() }) {
+			if a.status >= http.StatusInternalServerError {
+				t.Fatalf("got %d: %s", a.status, a.raw)
+			}
+			if a.doc["successWithInteractionCode"] != nil {
+				codes[a.at("successWithInteractionCode", "value", 1, "value")] = true
+			}
+		}
+		if len(codes) > 1 {
+			t.Errorf("%d interaction codes for one flow", len(codes))
+		}
+		if n := h.recorded(audit.SignedIn); n > 4 {
+			t.Errorf("%d sign-ins of four flows", n)
+		}
+		v.introspect().expired(t) // somebody cancelled, or it was finished
+	}
+}
