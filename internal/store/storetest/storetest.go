@@ -2,7 +2,7 @@
 //
 // [Run] holds a database to every sentence of package store, one named case each, and to the security
 // requirements that storage carries; their numbers are in the names. Every database passes all of it: a
-// bug found on one becomes a case for all. [Crash] and [Worker] do the same with a process that is killed.
+// bug found on one becomes a case for all. [Crash] and [Work] do the same with a process that is killed.
 package storetest
 
 import (
