@@ -201,7 +201,7 @@ func (w *Worker) try(ctx context.Context, m store.Message) (store.MessageStatus,
 	send, done := context.WithTimeout(ctx, timeout)
 	defer done()
 	defer context.AfterFunc(w.quit, done)()
-	err := l.Send(send, gateway.Text{ID: m.ID, Channel: m.Channel, To: m.To, Body: m.Body})
+	err := l.Send(send, gateway.Text{ID: m.ID, Channel: m.Channel, To: m.To, Body: m.Body, NotAfter: m.NotAfter})
 	switch {
 	case err == nil:
 		l.rest.worked()

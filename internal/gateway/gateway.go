@@ -7,20 +7,35 @@ package gateway
 import (
 	"context"
 	"errors"
+	"time"
 
 	"latchkey.dev/internal/secret"
 )
 
 // ErrRefused says that this number will not get this message, now or later, by this gateway: it is no
-// phone, it is barred. Any other error may pass by itself.
+// phone, it is barred, it is in a country that the account may not send to. Any other error may pass by
+// itself. What follows from the number alone has to be a refusal: as a failure of the gateway it would let
+// a stranger who types numbers put the gateway to rest for everybody.
 var ErrRefused = errors.New("gateway: refused the number")
 
 // A Text is what is to be carried.
 type Text struct {
-	ID      string // idempotency key: the same text twice is one message
-	Channel string // sms
-	To      secret.Text
-	Body    secret.Text
+	ID       string // idempotency key: the same text twice is one message
+	Channel  string // sms
+	To       secret.Text
+	Body     secret.Text
+	NotAfter time.Time // of no use to anybody after this; zero if it keeps
+}
+
+// Life is how long the text is still of use at now: whole units rounded up, for carriers that count in them,
+// at least least and at most most, which is what they take. It is zero for a text that keeps.
+func (t Text) Life(now time.Time, unit, least, most time.Duration) time.Duration {
+	if t.NotAfter.IsZero() {
+		return 0
+	}
+	left := t.NotAfter.Sub(now)
+	left = (left + unit - 1).Truncate(unit)
+	return min(max(left, least), most)
 }
 
 // A Gateway carries texts.
