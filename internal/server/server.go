@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -147,14 +148,27 @@ func (s *Server) judge(a *answer, r *http.Request) int {
 	case r.Method == http.MethodTrace || r.Method == http.MethodConnect:
 		a.Header().Set("Allow", "GET, HEAD, POST")
 		return http.StatusMethodNotAllowed // S-49
+	case !clean(r.URL.Path):
+		return http.StatusNotFound // S-49
 	case compressed(r.Header):
 		return http.StatusUnsupportedMediaType // S-47
 	case r.ContentLength > maxBody:
 		return http.StatusRequestEntityTooLarge // S-47
 	case r.ContentLength < 0 && r.Body != nil:
+		if r.ProtoMajor == 1 {
+			// A Content-Length beside the chunks is dropped before we see it. Somebody in front of us may have
+			// gone by it, so nothing behind this request is believed to be one (S-50, RFC 9112 6.1).
+			a.Header().Set("Connection", "close")
+		}
 		return gather(r)
 	}
 	return 0
+}
+
+// clean reports whether a path has no parts to be left out. A mux would answer others with a redirect, which
+// no client of ours follows and which repeats what was sent.
+func clean(p string) bool {
+	return p == path.Clean(p) || strings.HasSuffix(p, "/") && strings.TrimSuffix(p, "/") == path.Clean(p)
 }
 
 // gather reads a body of unknown length, so that no face has to know what too long is.

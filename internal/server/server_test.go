@@ -761,6 +761,44 @@ func TestS50_BrokenHTTP(t *testing.T) {
 	}
 }
 
+// Of a length and chunks the chunks count, and what somebody else may take for a second request is not read.
+func TestS50_NothingIsReadBehindChunks(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Origin, c.Loopback = "http://127.0.0.1", true })
+	server := httptest.NewUnstartedServer(r)
+	server.Config = r.HTTP()
+	server.Start()
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(c, "POST /idp/idx/identify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		"2\r\n{}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+	all, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("the connection stays open: %v", err)
+	}
+	if n := strings.Count(string(all), "HTTP/1.1 "); n != 1 {
+		t.Errorf("%d answers:\n%s", n, all)
+	}
+}
+
+func TestS49_UncleanPathsLeadNowhere(t *testing.T) {
+	r := newRig(t)
+	for path, status := range map[string]int{
+		"/idp/idx/identify": 200, "/app/": 200, "/": 200, "/oauth2/default/v1/token": 200,
+		"/idp/idx//identify": 404, "/idp/idx/./identify": 404, "/idp/idx/a/../identify": 404, "//evil.example/x": 404,
+		"/oauth2/default//v1/token": 404, "/oauth2/../idp/idx/identify": 404, "/app//": 404, "/app/..": 404, "/idp/idx/%2e%2e/identify": 404,
+	} {
+		got := r.do(request(http.MethodPost, path))
+		if got.StatusCode != status || got.Header.Get("Location") != "" {
+			t.Errorf("%s: %d to %q, want %d", path, got.StatusCode, got.Header.Get("Location"), status)
+		}
+	}
+}
+
 func TestLocalCallsTheHandlerWithoutASocket(t *testing.T) {
 	r := newRig(t)
 	client := &http.Client{Transport: Local{r}}
