@@ -32,6 +32,11 @@ function parse(text) {
   }));
 }
 
+// A test runner that is stopped takes its servers with it.
+const running = new Set();
+process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); });
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 class Server {
   env = {};
   output = '';
@@ -48,6 +53,9 @@ class Server {
     this.child = spawn(binary, ['dev', '--addr', addr, '--data', join(this.home, 'data'), '--env-file', envFile, ...this.flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const { child } = this;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     for (const stream of [this.child.stdout, this.child.stderr]) stream.on('data', (text) => { this.output += text; });
     const until = Date.now() + patience;
     while (Date.now() < until) {
