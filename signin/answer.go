@@ -49,7 +49,7 @@ func (s *Pages) take(w http.ResponseWriter, r *http.Request, b browser, ref stri
 		s.toPage(w, r, ref) // there it says what became of this sign-in
 		return
 	}
-	a.note.Says, a.note.Step = nil, a.step
+	a.note.Says, a.note.Step = nil, ""
 	next, err := s.submit(r.Context(), &a)
 	s.outcome(w, r, b, a, next, err)
 }
@@ -165,7 +165,7 @@ func (a *attempt) values(step *idx.NextStep) (idx.Values, problems) {
 				}
 			}
 			values[path] = o.Choose(extra)
-		case in.Required || pick != "" || picked != "" || step.Authenticator == nil:
+		case in.Required || pick != "" || picked != "" || slices.ContainsFunc(in.Options, func(o idx.Option) bool { return o.Authenticator != nil }):
 			wrong = append(wrong, say{Key: "need.choice", Field: path, Bad: true})
 		}
 	}
@@ -257,7 +257,7 @@ func (s *Pages) outcome(w http.ResponseWriter, r *http.Request, b browser, a att
 		s.toPage(w, r, a.ref)
 		return
 	case errors.As(err, &wrong):
-		a.note.Says = wrong
+		a.note.Says, a.note.Step = wrong, a.step
 	case errors.As(err, &no):
 		a.note.Says = a.saysOf(no.Messages)
 		if len(a.note.Says) == 0 {
@@ -270,7 +270,7 @@ func (s *Pages) outcome(w http.ResponseWriter, r *http.Request, b browser, a att
 		s.log.Warn("signin: the form lacks what the step needs", "step", input.Step, "path", input.Path, "reason", input.Reason)
 		a.note.Says = []say{{Key: "need.value", Field: input.Path, Bad: true}}
 	case errors.Is(err, errMoved), errors.Is(err, idx.ErrNotOffered), errors.Is(err, idx.ErrAmbiguous):
-		a.note.Says, a.note.Step = []say{{Key: "notice.moved"}}, ""
+		a.note.Says = []say{{Key: "notice.moved"}}
 	case errors.As(err, &broken) && tongue{texts: catalogues()[fallback]}.has(broken.Code):
 		a.note.Says = []say{{Key: broken.Code, Bad: true}} // it failed, but it knows why
 	default:
@@ -281,6 +281,10 @@ func (s *Pages) outcome(w http.ResponseWriter, r *http.Request, b browser, a att
 	// reads it again and says what was wrong.
 	if err := s.settle(w, b, a.parked, a.tx); err != nil {
 		s.fail(w, r, b, a.parked, err)
+		return
+	}
+	if view := a.posted.Get("view"); view == viewNumber {
+		http.Redirect(w, r, s.base+"/"+a.ref+"?view="+view, http.StatusSeeOther) // what is to be mended is there
 		return
 	}
 	s.toPage(w, r, a.ref)

@@ -153,7 +153,14 @@ func TestAnotherNumber(t *testing.T) {
 		t.Error("the number is not there to mend")
 	}
 	p.follow("Back").sees("Enter your code") // nothing was lost by looking
-	p.follow("Use another number").press("Send code", map[string]string{"phoneNumber": "nonsense"}).sees("Enter your code")
+	p.follow("Use another number").press("Send code", map[string]string{"phoneNumber": "nonsense"}).sees("Add your phone", "only a + and digits")
+	if p.value("phoneNumber") != "nonsense" {
+		t.Error("what is to be mended is not there")
+	}
+	p.follow("Back").sees("Enter your code")
+	if strings.Contains(p.text(), "only a + and digits") {
+		t.Error("the code page complains about a number")
+	}
 	p.follow("Use another number").press("Send code", map[string]string{"phoneNumber": "+1 555 999 8888"}).sees("We sent a code to +1 ••• ••• 8888")
 	p.press("Verify", typed(code)).sentTo("/app/")
 	if got := s.engine.users["mary@example.com"].phone; got != "+15559998888" {

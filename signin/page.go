@@ -53,6 +53,7 @@ type form struct {
 	Lead          *lead
 	Step, Do      string // what the engine calls the step, and what to do with it if not answer it
 	Pick          string // the option that the form answers to, where it was picked before
+	View          string // what was asked for to be shown, if not the step that the engine is at
 	Fields        []field
 	Ways          []way  // a list to pick from takes the place of the submit button
 	Redirect      string // so does an address to go to

@@ -31,7 +31,7 @@ type note struct {
 	Phone    string `json:"p,omitempty"` // as typed
 	To       string `json:"t,omitempty"` // where the last code went, masked
 	Sent     int64  `json:"s,omitempty"` // when, Unix seconds
-	Step     string `json:"f,omitempty"` // the step that Says are about
+	Step     string `json:"f,omitempty"` // the step that Says are about, if they are about its form alone
 	Says     []say  `json:"m,omitempty"`
 }
 

@@ -93,7 +93,9 @@ func (s *Pages) showStep(w http.ResponseWriter, r *http.Request, b browser, p pa
 	if tx.NextStep().Name != "identify" {
 		pg.Who = cmp.Or(tx.Identifier(), p.note.Username)
 	}
-	pg.say(p.note.Says)
+	if p.note.Step == "" || p.note.Step == pg.Form.Step {
+		pg.say(p.note.Says)
+	}
 	s.render(w, http.StatusOK, pg)
 }
 

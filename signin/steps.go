@@ -112,7 +112,7 @@ func (d *draft) numberAgain(choose *idx.NextStep) bool {
 	if !ok {
 		return false
 	}
-	d.step, d.form.Step, d.form.Pick = choose, choose.Name, token(o)
+	d.step, d.form.Step, d.form.Pick, d.form.View = choose, choose.Name, token(o), viewNumber
 	for path, in := range leaves(o.Inputs, "") {
 		d.field(path, in)
 	}

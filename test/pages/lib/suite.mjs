@@ -7,12 +7,23 @@ import { start } from '../../js/lib/server.mjs';
 import { Visitor, hosts, launch, shoot } from './visitor.mjs';
 
 let browser;
+const contexts = new Map(); // by place and language: what a browser has loaded once it need not load for every test
 const servers = new Map(); // by flags; started when first asked for
 
 function server(flags) {
   const key = flags.join(' ');
   if (!servers.has(key)) servers.set(key, start(...flags));
   return servers.get(key);
+}
+
+// arrive is somebody at a host, with no cookies and nothing open.
+async function arrive(host, locale) {
+  browser ??= launch();
+  const key = `${host.name} ${locale}`;
+  if (!contexts.has(key)) contexts.set(key, await Visitor.context(await browser, host, locale));
+  const context = contexts.get(key);
+  await context.clearCookies();
+  return new Visitor(context, host, await context.newPage());
 }
 
 after(async () => {
@@ -26,10 +37,9 @@ export function suite(title, flags, define) {
     define((name, walk, { where = () => true, expected = [], locale } = {}) => {
       for (const host of hosts.filter(where)) {
         test(`${name}, ${host.name}`, { timeout: 240_000 }, async () => {
-          browser ??= launch();
           const house = await server(flags);
           await house.reset();
-          const v = await Visitor.arrive(await browser, host, { locale });
+          const v = await arrive(host, locale);
           try {
             await walk({ v, host, browser: await browser, server: house, env: house.env });
             assert.deepEqual(v.troubled(...expected), [], 'the console is silent');
@@ -38,7 +48,7 @@ export function suite(title, flags, define) {
             const shown = await v.page.locator('main').innerText({ timeout: 1000 }).catch(() => '');
             throw new Error(`${error.message}\nat ${v.page.url()}: ${shown.replace(/\s+/g, ' ')}`, { cause: error });
           } finally {
-            await v.leave();
+            await Promise.all(v.context.pages().map((page) => page.close()));
           }
         });
       }

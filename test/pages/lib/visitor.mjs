@@ -38,8 +38,8 @@ const twins = new Map(); // by browser
 export class Visitor {
   troubles = [];
 
-  // arrive opens a browser of their own, with no cookies in it.
-  static async arrive(browser, host, { locale = 'en-US' } = {}) {
+  // context is a browser profile of its own.
+  static async context(browser, host, locale = 'en-US') {
     const context = await browser.newContext({
       viewport: { width: host.width, height: host.height },
       javaScriptEnabled: host.scripts,
@@ -49,6 +49,12 @@ export class Visitor {
       hasTouch: host.width < 500,
     });
     context.setDefaultTimeout(30_000);
+    return context;
+  }
+
+  // arrive is somebody else, in a browser of their own.
+  static async arrive(browser, host) {
+    const context = await Visitor.context(browser, host);
     return new Visitor(context, host, await context.newPage());
   }
 
