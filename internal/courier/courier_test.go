@@ -1,6 +1,9 @@
 package courier
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -60,6 +63,28 @@ func TestCheckHeader(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "marker") {
 			t.Errorf("S-72: what is wrong with a header repeats its value: %v", err)
+		}
+	}
+}
+
+// Some keep a key in the address, and net/http names the address in every error.
+func TestS72_AddressesStayOutOfErrors(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 %s\r\n\r\n", r.URL.Path)
+		conn.Close()
+	}))
+	defer server.Close()
+	down := httptest.NewServer(nil)
+	down.Close()
+	for _, address := range []string{server.URL, down.URL} {
+		_, err := New("line").Post(t.Context(), gateway.Text{}, address+"/hook?key=marker", http.Header{}, nil)
+		if err == nil || strings.Contains(err.Error(), "marker") {
+			t.Errorf("%v", err)
 		}
 	}
 }

@@ -92,6 +92,7 @@ func Run(t *testing.T, c Carrier) {
 	t.Run("ends with its context", c.slow)
 	t.Run("carrier is down", c.down)
 	t.Run("answer breaks off", c.torn)
+	t.Run("answer never ends", c.endless)
 	t.Run("S-72 errors repeat nothing", c.silent)
 	t.Run("other channels", c.otherChannel)
 }
@@ -200,6 +201,27 @@ func (c Carrier) torn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wantFailure(t, c.sendBy(t, t.Context(), c.Open(t, raw(t, answer)), Text()))
 		})
+	}
+}
+
+// endless is a carrier that talks until somebody hangs up. What the sockets between us hold is some megabytes.
+func (c Carrier) endless(t *testing.T) {
+	const enough = 32 << 20
+	told := make(chan int, 1)
+	address := Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		sum, piece := 0, make([]byte, 64<<10)
+		for sum < enough {
+			n, err := w.Write(piece)
+			sum += n
+			if err != nil {
+				break
+			}
+		}
+		told <- sum
+	})
+	wantFailure(t, c.sendBy(t, t.Context(), c.Open(t, address), Text()))
+	if sum := <-told; sum >= enough {
+		t.Errorf("listened to %d bytes, and would have gone on", sum)
 	}
 }
 
