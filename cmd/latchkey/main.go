@@ -22,6 +22,7 @@ type commands struct {
 }
 
 func main() {
+	defer fitRuntime()()
 	// The first signal asks; a second one no longer needs to.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
