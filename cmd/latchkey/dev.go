@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -44,19 +45,18 @@ func (c devCommand) Run(ctx context.Context, out io.Writer) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 
-	// The port first: whoever it belongs to has the data open, and --reset must not pull it away.
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", settings.Listen)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	if c.Reset {
-		if err := dev.Wipe(settings.Data); err != nil {
-			return err
-		}
-	}
-	dir, err := dev.OpenDir(settings.Data)
+	dir, err := dev.OpenDir(settings.Data, c.Reset)
 	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	// Whoever waits for the env file waits for this start, and not for an earlier one.
+	if err := os.Remove(c.EnvFile); c.EnvFile != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	settings.Origin = originOf(settings.Listen, listener.Addr(), c.TLS)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,11 +17,12 @@ import (
 
 // The files of a data directory, beside the database's own folder.
 const (
-	keyFile = "master.key"
-	orgFile = "org.json"
-	envFile = "dev.env"
-	dbDir   = "db"
-	tlsDir  = "tls"
+	keyFile  = "master.key"
+	orgFile  = "org.json"
+	lockFile = "lock"
+	envFile  = "dev.env"
+	dbDir    = "db"
+	tlsDir   = "tls"
 )
 
 // A Dir is where a dev house lives from one start to the next.
@@ -29,6 +31,7 @@ type Dir struct {
 	Keys *secret.Keys
 	Org  Org
 	New  bool // nothing was there
+	lock io.Closer
 }
 
 // Database is the folder that is the database's.
@@ -37,9 +40,10 @@ func (d *Dir) Database() string { return filepath.Join(d.Path, dbDir) }
 // EnvFile is where the env file is always written.
 func (d *Dir) EnvFile() string { return filepath.Join(d.Path, envFile) }
 
-// OpenDir opens a data directory, or makes one. It makes a master key only where there is no database yet:
-// a new key over old data would lock its owner out for good (S-70).
-func OpenDir(path string) (*Dir, error) {
+// OpenDir opens a data directory, or makes one; with reset it throws away what a dev house left there. One
+// process has it at a time. A master key is made only where there is no database yet: a new key over old
+// data would lock its owner out for good (S-70).
+func OpenDir(path string, reset bool) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -47,18 +51,37 @@ func OpenDir(path string) (*Dir, error) {
 	if err := ownDir(path); err != nil {
 		return nil, err
 	}
-	d := &Dir{Path: path}
-	_, err = os.Stat(d.Database())
+	lock, err := lockPath(filepath.Join(path, lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("%s is in use by another latchkey: stop it, or give --data another directory (%w)", path, err)
+	}
+	d := &Dir{Path: path, lock: lock}
+	if err := d.open(reset); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return d, nil
+}
+
+func (d *Dir) open(reset bool) error {
+	if reset {
+		if err := wipe(d.Path); err != nil {
+			return err
+		}
+	}
+	_, err := os.Stat(d.Database())
 	d.New = errors.Is(err, fs.ErrNotExist)
 	if err := d.openKey(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.openOrg(); err != nil {
-		return nil, err
+		return err
 	}
 	// What is in here is nobody's source code.
-	return d, writeOnce(filepath.Join(path, ".gitignore"), func() []byte { return []byte("*\n") })
+	return writeOnce(filepath.Join(d.Path, ".gitignore"), func() []byte { return []byte("*\n") })
 }
+
+// Close lets others have the directory.
+func (d *Dir) Close() error { return d.lock.Close() }
 
 // ownDir makes the directory, or closes it to others. One that holds other people's things is left as it is.
 func ownDir(path string) error {
@@ -80,8 +103,8 @@ func ownDir(path string) error {
 	return os.Chmod(path, 0o700)
 }
 
-// Wipe removes what a dev house left in a directory, and nothing that it did not make.
-func Wipe(path string) error {
+// wipe removes what a dev house left in a directory, and nothing that it did not make.
+func wipe(path string) error {
 	var bad []error
 	for _, name := range []string{keyFile, orgFile, envFile} {
 		if err := os.Remove(filepath.Join(path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

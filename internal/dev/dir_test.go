@@ -18,7 +18,7 @@ import (
 
 func TestS70_TheDataDirectoryIsItsOwnersAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
-	d, err := OpenDir(path)
+	d, err := OpenDir(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,14 +54,17 @@ func TestS70_TheDataDirectoryIsItsOwnersAlone(t *testing.T) {
 
 func TestWhatWasChosenStays(t *testing.T) {
 	path := t.TempDir()
-	first, err := OpenDir(path)
+	first, err := OpenDir(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(first.Database(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	second, err := OpenDir(path)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenDir(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +74,10 @@ func TestWhatWasChosenStays(t *testing.T) {
 	if a, b := first.Keys.MAC(secret.MACCheck, "x"), second.Keys.MAC(secret.MACCheck, "x"); a != b {
 		t.Error("another master key")
 	}
-	if err := Wipe(path); err != nil {
+	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
-	third, err := OpenDir(path)
+	third, err := OpenDir(path, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,16 +100,19 @@ func TestS70_StartIsRefused(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "data")
-			d, err := OpenDir(path)
+			d, err := OpenDir(path, false)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Mkdir(d.Database(), 0o700); err != nil {
 				t.Fatal(err)
 			}
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
 			test.spoil(t, path)
 			before, _ := os.ReadFile(filepath.Join(path, keyFile))
-			if _, err := OpenDir(path); err == nil || !strings.Contains(err.Error(), test.says) {
+			if _, err := OpenDir(path, false); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("said %v, want %q", err, test.says)
 			}
 			if after, _ := os.ReadFile(filepath.Join(path, keyFile)); string(after) != string(before) {
@@ -120,13 +126,14 @@ func TestADirectoryOfOthersIsLeftAlone(t *testing.T) {
 	path := t.TempDir()
 	put(t, path, "thesis.txt", "years of work", 0o644)
 	chmod(t, path, ".", 0o755)
-	if _, err := OpenDir(path); err == nil || !strings.Contains(err.Error(), "directory of its own") {
+	if _, err := OpenDir(path, false); err == nil || !strings.Contains(err.Error(), "directory of its own") {
 		t.Errorf("said %v", err)
 	}
 	if info, _ := os.Stat(path); info.Mode().Perm() != 0o755 {
 		t.Errorf("its mode was changed to %s", info.Mode().Perm())
 	}
-	if err := Wipe(path); err != nil {
+	chmod(t, path, ".", 0o700)
+	if _, err := OpenDir(path, true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(path, "thesis.txt")); err != nil {
@@ -185,7 +192,7 @@ func TestShortestPassphraseIsLongEnough(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	d, err := OpenDir(filepath.Join(t.TempDir(), "data"))
+	d, err := OpenDir(filepath.Join(t.TempDir(), "data"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,5 +243,25 @@ func TestTLS(t *testing.T) {
 	}
 	if !ca.Leaf.PermittedDNSDomainsCritical || len(ca.Leaf.PermittedDNSDomains) != 1 || !ca.Leaf.MaxPathLenZero {
 		t.Error("the authority could vouch for others")
+	}
+}
+
+func TestOneProcessHasTheDirectory(t *testing.T) {
+	path := t.TempDir()
+	first, err := OpenDir(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDir(path, true); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatalf("a second one was told %v", err)
+	}
+	if org, _ := os.ReadFile(filepath.Join(path, orgFile)); string(org) != string(first.Org.Marshal()) {
+		t.Error("a second one pulled the data from under the first")
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDir(path, false); err != nil {
+		t.Error(err)
 	}
 }
