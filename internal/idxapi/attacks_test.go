@@ -12,6 +12,7 @@ import (
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
 
@@ -421,5 +422,30 @@ func TestS51_EverythingAtOnce(t *testing.T) {
 			t.Errorf("%d sign-ins of four flows", n)
 		}
 		v.introspect().expired(t) // somebody cancelled, or it was finished
+	}
+}
+
+// Whatever a later step claims about what the flow was begun for, the code is for what interact was told.
+func TestS17_NothingLaterChangesWhatInteractBound(t *testing.T) {
+	h := build(t)
+	v, _ := h.begin("0oa1one")
+	claims := map[string]any{
+		"client_id": "0oa1web", "clientId": "0oa1web", "redirect_uri": "https://evil.example/", "scope": "openid offline_access",
+		"state": "another", "nonce": "another", "code_challenge": strings.Repeat("A", 43), "app": map[string]any{"value": map[string]any{"id": "0oa1web"}},
+		"identifier": mary, "credentials": credentials(password1),
+	}
+	a := v.post("identify", claims).want(t, 200)
+	code, _ := a.at("successWithInteractionCode", "value", 1, "value").(string)
+	err := h.db.Update(t.Context(), func(tx store.Tx) error {
+		c, err := tx.SpendCode(t.Context(), secret.DigestOf(secret.InteractionCode, code), h.clock())
+		g := c.Grant
+		if c.Redirect != "http://localhost:8080/login/callback" || c.PKCE != "B3wDVrJbGGv_JOl0JzjLjkJxCvmVwttQKtrFWAmRKGU" || g.Client != "0oa1one" ||
+			g.Nonce != "a nonce" || fmt.Sprint(g.Scopes) != "[openid profile email]" || g.User != "00u1mary" {
+			t.Errorf("the code is for %+v", c)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
