@@ -190,6 +190,14 @@ func (p *person) sees(all ...string) *person {
 	return p
 }
 
+func (p *person) lacks(what string) *person {
+	p.t.Helper()
+	if strings.Contains(p.text(), what) {
+		p.t.Fatalf("%s shows %q:\n%s", p.at, what, p.text())
+	}
+	return p
+}
+
 func (p *person) sentTo(path string) *person {
 	p.t.Helper()
 	if p.at.Path != path {

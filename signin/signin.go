@@ -46,6 +46,10 @@ type Config struct {
 	Logo    []byte // SVG, PNG, JPEG or WebP; nil is Latchkey's mark
 	Accent  string // #rrggbb; text on it and near it is made readable whatever it is
 
+	// RememberDevice shows "Remember this device" where the engine's form has it. Latchkey takes the answer and does
+	// nothing with it so far; other engines may.
+	RememberDevice bool
+
 	// AfterSignIn and AfterSignOut are where the browser goes then. Empty is a page of ours. Nothing that a request says
 	// changes them, so they cannot be turned into an open redirect.
 	AfterSignIn, AfterSignOut string

@@ -29,11 +29,13 @@ type draft struct {
 	tx   *idx.Transaction
 	step *idx.NextStep
 	form *form
+
+	remember bool // show "Remember this device"
 }
 
 // draw makes the form for where tx stands. It is nil if there is nothing to show.
 func (s *Pages) draw(t tongue, p parked, tx *idx.Transaction, view string) *form {
-	d := &draft{tongue: t, app: s.cfg.AppName, note: p.note, tx: tx, step: tx.NextStep()}
+	d := &draft{tongue: t, app: s.cfg.AppName, note: p.note, tx: tx, step: tx.NextStep(), remember: s.cfg.RememberDevice}
 	if d.step == nil {
 		return nil
 	}
@@ -260,7 +262,7 @@ func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:]
 
 // field adds the field for one input.
 func (d *draft) field(path string, in idx.Input) {
-	if in.ReadOnly || in.Hidden {
+	if in.ReadOnly || in.Hidden || last(path) == "rememberMe" && !d.remember {
 		return
 	}
 	d.form.Fields = append(d.form.Fields, d.fieldFor(path, in))

@@ -3,12 +3,14 @@ package signin_test
 import (
 	"strings"
 	"testing"
+
+	"latchkey.dev/signin"
 )
 
 func TestFirstSignIn(t *testing.T) {
 	s := newSite(t, newFake(t))
 	p := s.person(t)
-	p.open("/app/signin").sees("Sign in", "to continue to Seed App", "Username", "Password", "Remember this device")
+	p.open("/app/signin").sees("Sign in", "to continue to Seed App", "Username", "Password").lacks("Remember this device")
 	p.press("Sign in", mary()).sees("Add a way to verify it’s you", "Phone", "A code by text message", "mary@example.com", "Not you?")
 	if strings.Contains(p.text(), "Use another method") {
 		t.Error("the list offers the list")
@@ -36,4 +38,14 @@ func TestSecondSignIn(t *testing.T) {
 	p.open("/app/signin").press("Sign in", bob()).sees("Verify it’s you", "We’ll text a six-digit code to +1 ••• ••• 4321")
 	p.press("Send code", nil).sees("Enter your code", "We sent a code to +1 ••• ••• 4321")
 	p.press("Verify", map[string]string{"credentials.passcode": code}).sentTo("/app/")
+}
+
+func TestRememberDeviceIsShownWhereItMeansSomething(t *testing.T) {
+	s := newSite(t, newFake(t), func(c *signin.Config) { c.RememberDevice = true })
+	p := s.person(t)
+	p.open("/app/signin").sees("Remember this device")
+	p.press("Sign in", map[string]string{"identifier": mary()["identifier"], "credentials.passcode": "nope", "rememberMe": "true"}).sees("Remember this device")
+	if !strings.Contains(p.body, `name="v.rememberMe" value="true" checked`) {
+		t.Error("what was ticked is not kept after a refusal")
+	}
 }
