@@ -59,16 +59,18 @@ func TestALimitedContextEndsInTime(t *testing.T) {
 	}
 }
 
+type key struct{}
+
 func TestContextsOfALimitedOneEndWithItWithoutAGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := withDeadline(context.WithValue(context.Background(), "key", "value"), time.Second)
+		ctx := withDeadline(context.WithValue(context.Background(), key{}, "value"), time.Second)
 		before := runtime.NumGoroutine()
 		child, done := context.WithCancel(ctx)
 		defer done()
 		if n := runtime.NumGoroutine(); n != before {
 			t.Errorf("%d goroutines more", n-before)
 		}
-		if v := child.Value("key"); v != "value" {
+		if v := child.Value(key{}); v != "value" {
 			t.Errorf("value is %v", v)
 		}
 		time.Sleep(time.Second)
