@@ -41,7 +41,7 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
-func TestCheckHeader(t *testing.T) {
+func TestHeaders(t *testing.T) {
 	for _, test := range []struct {
 		name, value string
 		ok          bool
@@ -56,8 +56,9 @@ func TestCheckHeader(t *testing.T) {
 		{"X-Key", "marker\x7f", false},
 		{"content-type", "marker", false},
 		{"Host", "marker", false},
+		{"Webhook-Signature", "marker", false},
 	} {
-		err := CheckHeader(test.name, test.value)
+		err := Headers{test.name: secret.Text(test.value)}.Check()
 		if (err == nil) != test.ok {
 			t.Errorf("%q: %q: %v", test.name, test.value, err)
 		}
