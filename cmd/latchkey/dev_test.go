@@ -308,6 +308,30 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+func TestS78_WhoWaitsForATextDoesNotHoldUpTheEnd(t *testing.T) {
+	p := run(t, t.TempDir(), "--addr", "127.0.0.1:0")
+	answered := make(chan error, 1)
+	go func() {
+		response, err := p.http.Get(p.env["OUTBOX_URL"] + "?wait=25s") // as the outbox page does
+		if err == nil {
+			response.Body.Close()
+		}
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Fatalf("answered at once: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	began := time.Now()
+	if err := p.end(syscall.SIGTERM); err != nil || time.Since(began) > 5*time.Second {
+		t.Errorf("it ended after %s with %v", time.Since(began), err)
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("who waited got no answer: %v", err)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	out, err := exec.Command(binary, "version").Output()
 	if err != nil || !strings.HasPrefix(string(out), "latchkey ") {

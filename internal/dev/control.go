@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -170,7 +171,16 @@ func (h *House) texts(r *http.Request) ([]outbox.Text, error) {
 	if err != nil || wait < 0 || wait > longest {
 		return nil, refused("wait is a time like 5s, at most %s", longest)
 	}
-	return h.Outbox.Wait(r.Context(), to, q.Get("after"), wait), nil
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
+	go func() {
+		select {
+		case <-h.Stopping():
+			leave()
+		case <-ctx.Done():
+		}
+	}()
+	return h.Outbox.Wait(ctx, to, q.Get("after"), wait), nil
 }
 
 func (h *House) emptyOutbox(*http.Request) (any, error) {

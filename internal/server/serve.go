@@ -57,7 +57,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, t *tls.Config, linge
 		return err
 	case <-ctx.Done():
 	}
-	s.stopping.Store(true)
+	s.stop()
 	time.Sleep(linger)
 	late, done := context.WithTimeout(context.WithoutCancel(ctx), finishing)
 	defer done()

@@ -18,7 +18,6 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"latchkey.dev/internal/audit"
@@ -53,7 +52,8 @@ type Server struct {
 	origin   string // scheme and host of Origin, as browsers spell it
 	hosts    []string
 	origins  *origins
-	stopping atomic.Bool
+	life     context.Context // ends when we are asked to stop
+	stop     context.CancelFunc
 }
 
 // New makes the house.
@@ -66,6 +66,7 @@ func New(c Config) (*Server, error) {
 		c.Pages = http.NotFoundHandler()
 	}
 	s := &Server{Config: c, origin: u.Scheme + "://" + u.Host, origins: &origins{read: c.Clients, log: c.Log}}
+	s.life, s.stop = context.WithCancel(context.Background())
 	s.hosts = []string{u.Host}
 	if standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]; u.Port() == "" {
 		s.hosts = append(s.hosts, u.Host+":"+standard)
@@ -77,6 +78,10 @@ func New(c Config) (*Server, error) {
 
 // ForgetOrigins makes the next request read the clients' trusted origins anew.
 func (s *Server) ForgetOrigins() { s.origins.forget() }
+
+// Stopping is closed when the server was asked to stop: who makes somebody wait for something that may never
+// come lets them go then.
+func (s *Server) Stopping() <-chan struct{} { return s.life.Done() }
 
 // faceOf says who answers a path, and in which dialect what goes wrong is told.
 func (s *Server) faceOf(path string) (http.Handler, dialect) {
@@ -252,7 +257,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "", http.StatusMethodNotAllowed)
 		return
 	}
-	if s.stopping.Load() {
+	if s.life.Err() != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		io.WriteString(w, `{"status":"stopping"}`+"\n")
 		return

@@ -626,9 +626,7 @@ func TestS78_Stopping(t *testing.T) {
 	}()
 	<-entered
 	stop()
-	for r.stopping.Load() == false {
-		time.Sleep(time.Millisecond)
-	}
+	<-r.Stopping()
 	if got := status(t, url+"/healthz"); got != http.StatusServiceUnavailable {
 		t.Errorf("stopping, and says %d: not ready at once", got)
 	}
