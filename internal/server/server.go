@@ -49,11 +49,11 @@ type Config struct {
 // A Server is the house as a handler.
 type Server struct {
 	Config
-	origin   string // scheme and host of Origin, as browsers spell it
-	hosts    []string
-	origins  *origins
-	life     context.Context // ends when we are asked to stop
-	stop     context.CancelFunc
+	origin  string // scheme and host of Origin, as browsers spell it
+	hosts   []string
+	origins *origins
+	life    context.Context // ends when we are asked to stop
+	stop    context.CancelFunc
 }
 
 // New makes the house.
