@@ -8,6 +8,7 @@
 #   make clients  every package below test/: other people's clients, the pages in a browser
 #   make foreign  every Go module below test/: clients that are no dependency of ours
 #   make fuzz     every fuzz target for FUZZTIME
+#   make security-map   docs/security.md: which test holds which security rule
 #   make bench    the lines of docs/performance.md, measured here and now
 #   make clean    what the above left behind
 
@@ -16,7 +17,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build test need lint verify unit node foreign fuzz bench clean
+.PHONY: build test need lint verify unit node foreign fuzz security-map bench clean
 
 # Tools that are programs and not libraries stay out of go.mod: they are run at these versions.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -59,6 +60,9 @@ clients: build
 
 fuzz:
 	@tools/fuzz $(FUZZTIME)
+
+security-map:
+	go test ./docs -run TestSecurityMap -update
 
 bench: build
 	go run ./bench -write docs/performance.md
