@@ -14,7 +14,7 @@ import (
 // The most of a carrier's words and of its code that goes into an error.
 const (
 	wordy = 160
-	coded = 60
+	coded = 120
 )
 
 const redacted = "[redacted]"
