@@ -263,3 +263,23 @@ func get(t *testing.T, srv *latchkeytest.Server, url string) string {
 	}
 	return body.String()
 }
+
+func TestS81_ATextWhoseSenderWasKilledIsSentByTheNextProcess(t *testing.T) {
+	both(t, func(t *testing.T, with ...latchkeytest.Option) {
+		srv := latchkeytest.Start(t, append(with, latchkeytest.LogTo(&bytes.Buffer{}))...)
+		number := srv.Env["PHONE_ENROLLED"]
+		w := begin(t, srv, srv.Env["CLIENT_ID"])
+		w.password(srv.Env["USERNAME_ENROLLED"], srv.Env["PASSWORD_ENROLLED"])
+		srv.GatewayFault(latchkeytest.Hang, number)
+		w.at(w.text(""), "challenge-authenticator") // the page goes on; the text is on its way
+		srv.Restart()
+		srv.MendGateway()
+		if n := len(srv.Messages(number)); n != 0 {
+			t.Fatalf("%d texts went out", n)
+		}
+		srv.Advance(15 * time.Second) // the dead process's lease is over
+		if d := w.answer(srv.WaitMessage(t, number).Code()); d.code() == "" {
+			t.Errorf("the code is answered %d %s", d.Status, d.key())
+		}
+	})
+}
