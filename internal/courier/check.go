@@ -39,6 +39,26 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// SecretsOf are the parts of an operator's address that may be keys: people write them into queries and paths.
+func SecretsOf(address string) []secret.Text {
+	const guessable = 8 // letters or fewer: a key would not be one
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil
+	}
+	parts := strings.Split(u.Path, "/")
+	for _, values := range u.Query() {
+		parts = append(parts, values...)
+	}
+	var all []secret.Text
+	for _, part := range parts {
+		if len(part) > guessable {
+			all = append(all, secret.Text(part))
+		}
+	}
+	return all
+}
+
 // Headers are what an operator has every call carry, by name: keys of the far end, mostly.
 type Headers map[string]secret.Text
 
