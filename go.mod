@@ -2,34 +2,38 @@ module latchkey.dev
 
 go 1.26.0
 
+// Each with its reason. idx has none.
 require (
-	github.com/alecthomas/kong v1.17.0 // indirect
-	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
+	github.com/alecthomas/kong v1.17.0 // the command line of cmd/latchkey
+	github.com/go-jose/go-jose/v4 v4.1.8 // JOSE: being wrong is dangerous
+	github.com/jackc/pgx/v5 v5.12.0 // the PostgreSQL driver
+	github.com/nyaruka/phonenumbers v1.8.1 // which numbers there are, in every country
+	github.com/pressly/goose/v3 v3.29.0 // migrations, locked and versioned
+	golang.org/x/crypto v0.58.0 // Argon2id
+	golang.org/x/text v0.43.0 // PRECIS and Unicode normalisation of names and passwords
+	modernc.org/sqlite v1.61.1 // the SQLite driver, without cgo
+)
+
+// For tests alone.
+require github.com/coreos/go-oidc/v3 v3.21.0 // an independent relying party that verifies our tokens
+
+require (
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/go-jose/go-jose/v4 v4.1.8 // indirect
-	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
-	github.com/jackc/pgx/v5 v5.12.0 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/mfridman/interpolate v0.0.2 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
-	github.com/nyaruka/phonenumbers v1.8.1 // indirect
-	github.com/pressly/goose/v3 v3.29.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.61.1 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
 )
