@@ -27,10 +27,11 @@ func loginOf(i int) string { return fmt.Sprintf("user%07d@example.com", i) }
 // own and the password of a user who is there: a million hashes would take a day.
 func seed(data, like string, n int) (err error) {
 	ctx := context.Background()
-	dir, err := dev.OpenDir(data)
+	dir, err := dev.OpenDir(data, false)
 	if err != nil {
 		return err
 	}
+	defer dir.Close()
 	db, err := sqlite.Open(ctx, dir.Database(), dir.Keys)
 	if err != nil {
 		return err
