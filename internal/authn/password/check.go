@@ -38,7 +38,7 @@ func Check(password secret.Text, about ...string) error {
 				At("passcode").With("Password requirements: not your name or your username.")
 		}
 	}
-	if core == "" || isCommon(core) {
+	if core == "" || isCommon(core) || isCommon(letters(p)) {
 		return fault.New(fault.Invalid, msg.PasswordCommon, "password is a common one").At("passcode")
 	}
 	return nil
@@ -49,6 +49,16 @@ func Check(password secret.Text, about ...string) error {
 func skeleton(p string) string {
 	p = strings.TrimFunc(strings.ToLower(p), func(r rune) bool { return !unicode.IsLetter(r) })
 	return leet.Replace(p)
+}
+
+// letters leaves out everything else: 1qaz2wsx is a walk down the keyboard with the digits above it.
+func letters(p string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsLetter(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, p)
 }
 
 var leet = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "8", "b", "@", "a", "$", "s", "!", "i", " ", "", "-", "", "_", "", ".", "")
