@@ -285,7 +285,7 @@ func (d *draft) fieldFor(path string, in idx.Input) field {
 	case d.oneTime(name):
 		f.Kind, f.Autocomplete, f.InputMode, f.Value = "text", "one-time-code", "numeric", ""
 		if d.sixDigits() {
-			f.Kind = "code"
+			f.Kind, f.Label = "code", d.T("label.Enter code")
 		}
 	case in.Secret:
 		f.Kind, f.Autocomplete, f.Value = "password", "current-password", ""
