@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -77,6 +78,9 @@ func (c devCommand) Run(ctx context.Context, out io.Writer) error {
 	})
 	if err != nil {
 		return errors.Join(err, db.Close())
+	}
+	if dir.New {
+		debug.FreeOSMemory() // seeding hashed three passwords at once; nobody needs those 57 MiB again
 	}
 	env := house.Env()
 	if authority != "" {
