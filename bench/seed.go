@@ -50,10 +50,11 @@ func seed(data, like string, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(numbers(n), seedBatch) {
+	all := names(n)
+	for batch := range slices.Chunk(all, seedBatch) {
 		err := db.Update(ctx, func(tx store.Tx) error {
-			for _, i := range batch {
-				if err := addUser(ctx, tx, i, hash.Secret, dir.Org); err != nil {
+			for _, who := range batch {
+				if err := addUser(ctx, tx, who, hash.Secret, dir.Org); err != nil {
 					return err
 				}
 			}
@@ -66,17 +67,41 @@ func seed(data, like string, n int) (err error) {
 	return nil
 }
 
-func addUser(ctx context.Context, tx store.Tx, i int, hash secret.Text, org dev.Org) error {
-	now := time.Now().UTC()
+// A name is the ids of the i-th user and of what they sign in with.
+type name struct {
+	i                     int
+	user, password, phone string
+}
+
+// names chooses ids and sorts them: what comes in the order of its key is quick to insert. To look up it is the same.
+func names(n int) []name {
+	ids := func(prefix string) []string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = ident.NewID(prefix)
+		}
+		slices.Sort(all)
+		return all
+	}
+	users, passwords, phones := ids("00u"), ids("lae"), ids("sms")
+	all := make([]name, n)
+	for i := range all {
+		all[i] = name{i, users[i], passwords[i], phones[i]}
+	}
+	return all
+}
+
+func addUser(ctx context.Context, tx store.Tx, who name, hash secret.Text, org dev.Org) error {
+	now, i := time.Now().UTC(), who.i
 	u := ident.User{
-		ID: ident.UserID(ident.NewID("00u")), Login: loginOf(i), Status: ident.Active, GivenName: "User", FamilyName: fmt.Sprint(i),
+		ID: ident.UserID(who.user), Login: loginOf(i), Status: ident.Active, GivenName: "User", FamilyName: fmt.Sprint(i),
 		Email: loginOf(i), EmailVerified: true, Locale: "en_US", Zone: "Europe/Zurich", Created: now, Updated: now,
 	}
 	if err := tx.AddUser(ctx, u); err != nil {
 		return err
 	}
 	err := tx.AddEnrollment(ctx, ident.Enrollment{
-		ID: ident.EnrollmentID(ident.NewID("lae")), User: u.ID, Authenticator: org.PasswordID,
+		ID: ident.EnrollmentID(who.password), User: u.ID, Authenticator: org.PasswordID,
 		Kind: ident.Password, Method: ident.MethodPassword, Secret: hash, Created: now,
 	})
 	if err != nil {
@@ -84,15 +109,7 @@ func addUser(ctx context.Context, tx store.Tx, i int, hash secret.Text, org dev.
 	}
 	number := fmt.Sprintf("+1202%07d", i)
 	return tx.AddEnrollment(ctx, ident.Enrollment{
-		ID: ident.EnrollmentID(ident.NewID("sms")), User: u.ID, Authenticator: org.PhoneID,
+		ID: ident.EnrollmentID(who.phone), User: u.ID, Authenticator: org.PhoneID,
 		Kind: ident.Phone, Method: ident.MethodSMS, Secret: secret.Text(number), Hint: phone.Mask(number), Created: now,
 	})
-}
-
-func numbers(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
 }
