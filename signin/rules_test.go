@@ -451,7 +451,7 @@ func TestAccessibility(t *testing.T) {
 	has(`<main>`, `<html lang="en">`, `<title>Sign in · Acme</title>`, `autocomplete="username"`, `autocomplete="current-password"`, `<label for="f-identifier">`, `for="f-credentials-passcode"`)
 	p.press("Sign in", mary()).press("Phone", nil)
 	has(`type="tel"`, `autocomplete="tel"`, `inputmode="tel"`, `aria-describedby="f-authenticator-phoneNumber-hint"`)
-	p.press("Send code", map[string]string{"authenticator.phoneNumber": "1"})
+	p.press("Send code", map[string]string{"authenticator.phoneNumber": "+1"})
 	has(`aria-invalid="true"`, `aria-describedby="f-authenticator-phoneNumber-wrong f-authenticator-phoneNumber-hint"`, `id="f-authenticator-phoneNumber-wrong"`, `<title>Error: `)
 	p.press("Send code", map[string]string{"authenticator.phoneNumber": "+15551234567"})
 	has(`autocomplete="one-time-code"`, `inputmode="numeric"`, ` autofocus`)

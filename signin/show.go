@@ -107,6 +107,9 @@ func (p *page) say(says []say) {
 			p.unfocus()
 			f := &p.Form.Fields[i]
 			f.Error, f.Focus = text, true
+			if strings.HasPrefix(text, f.Hint) { // once is enough
+				f.Hint = ""
+			}
 			p.Failed = true
 			continue
 		}
