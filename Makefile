@@ -35,7 +35,7 @@ test: need build lint unit foreign node
 
 # With CI=true a tool that is missing and cannot be installed fails here; elsewhere its tests skip.
 need:
-	@tools/need c-compiler postgres curl openssl node chromium
+	@tools/need c-compiler postgres curl openssl node chromium kannel
 
 lint: verify
 	@unformatted="$$(git ls-files '*.go' | xargs -r gofmt -l)"; \
