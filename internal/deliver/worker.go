@@ -243,7 +243,9 @@ func backoff(attempts int) time.Duration {
 	return 0
 }
 
-// settle gives the row its final status, and the allowance back if nothing was sent (S-36, S-81).
+// settle gives the row its final status, and the allowance back if the gateways failed (S-36, S-81). A
+// number that they refuse has used it: otherwise whoever has one account could ask a carrier about any
+// number there is, without end.
 func (w *Worker) settle(ctx context.Context, m store.Message, s store.MessageStatus, reason string) bool {
 	ctx, done := context.WithTimeout(ctx, timeout)
 	defer done()
@@ -251,7 +253,7 @@ func (w *Worker) settle(ctx context.Context, m store.Message, s store.MessageSta
 		if err := tx.Settle(ctx, m.ID, w.name, s, w.Now()); err != nil {
 			return err
 		}
-		if s != store.Sent && m.Send != "" {
+		if s == store.Failed && m.Send != "" {
 			if err := tx.DropSend(ctx, m.Send); err != nil {
 				return err
 			}

@@ -191,7 +191,7 @@ func TestS81_Verdicts(t *testing.T) {
 		dropped  bool
 	}{
 		"taken at once":                                  {gateways: []*carrier{says("a", nil)}, says: store.Sent, ends: store.Sent, tries: []int{1}},
-		"a refused number is final":                      {gateways: []*carrier{says("a", refused), says("b", nil)}, says: store.Refused, ends: store.Refused, tries: []int{1, 0}, dropped: true},
+		"a refused number is final":                      {gateways: []*carrier{says("a", refused), says("b", nil)}, says: store.Refused, ends: store.Refused, tries: []int{1, 0}},
 		"an error is tried again":                        {gateways: []*carrier{says("a", errDown, nil)}, says: store.Sent, within: time.Second, ends: store.Sent, tries: []int{2}},
 		"three tries, then the next gateway":             {gateways: []*carrier{says("a", errDown), says("b", nil)}, says: store.Sent, within: patience, ends: store.Sent, tries: []int{3, 1}},
 		"all gateways down":                              {gateways: []*carrier{says("a", errDown)}, says: store.Failed, within: patience, ends: store.Failed, tries: []int{3}, dropped: true},
@@ -199,7 +199,7 @@ func TestS81_Verdicts(t *testing.T) {
 		"a hanging gateway does not hold the page":       {gateways: []*carrier{says("a", errHang, nil)}, says: store.Waiting, within: patience, ends: store.Sent, tries: []int{2}},
 		"what hangs for good gives the allowance back":   {gateways: []*carrier{says("a", errHang)}, says: store.Waiting, within: patience, ends: store.Failed, tries: []int{3}, dropped: true},
 		"behind a hanging gateway stands the next":       {gateways: []*carrier{says("a", errHang), says("b", nil)}, says: store.Waiting, within: patience, ends: store.Sent, tries: []int{3, 1}},
-		"a refusal by the second gateway is final, too":  {gateways: []*carrier{says("a", errDown), says("b", refused)}, says: store.Refused, within: patience, ends: store.Refused, tries: []int{3, 1}, dropped: true},
+		"a refusal by the second gateway is final, too":  {gateways: []*carrier{says("a", errDown), says("b", refused)}, says: store.Refused, within: patience, ends: store.Refused, tries: []int{3, 1}},
 		"errors at both, and it is over after six tries": {gateways: []*carrier{says("a", errDown), says("b", errDown)}, says: store.Failed, within: patience, ends: store.Failed, tries: []int{3, 3}, dropped: true},
 	}
 	for name, test := range tests {

@@ -82,8 +82,10 @@ func (p *pocket) Deliver(ctx context.Context, m store.Message) store.MessageStat
 	defer p.mu.Unlock()
 	if p.verdict == store.Refused || p.verdict == store.Failed {
 		if err := p.db.Update(ctx, func(tx store.Tx) error {
-			if err := tx.DropSend(ctx, m.Send); err != nil {
-				return err
+			if p.verdict == store.Failed {
+				if err := tx.DropSend(ctx, m.Send); err != nil {
+					return err
+				}
 			}
 			return tx.Settle(ctx, m.ID, "test", p.verdict, m.Created)
 		}); err != nil {

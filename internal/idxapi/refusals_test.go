@@ -353,35 +353,41 @@ func TestS33_ThreeNewNumbersADay(t *testing.T) {
 	v.enroll("+15551230000").want(t, 200, "enroll-authenticator", "select-authenticator-enroll")
 }
 
-func TestS36_AGatewayThatRefusesGivesTheAllowanceBack(t *testing.T) {
+func TestS36_S81_GatewaysThatFailGiveTheAllowanceBack(t *testing.T) {
 	h := build(t, production)
-	for name, c := range map[string]struct {
-		verdict store.MessageStatus
-		status  int
-		key     string
-	}{
-		"refuses the number": {store.Refused, 400, "api.factors.error.sms.invalid_phone"},
-		"cannot be reached":  {store.Failed, 503, "latchkey.sms.unavailable"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			v, _ := h.begin("0oa1seed")
-			v.identify(mary, password1)
-			h.pocket.verdict = c.verdict
-			v.enroll(number).want(t, c.status, "authenticator-enrollment-data", "select-authenticator-enroll").message(t, c.key, "")
-			v.introspect().want(t, 200, "authenticator-enrollment-data", "select-authenticator-enroll")
-			h.pocket.verdict = ""
-			v.enroll(number).want(t, 200, "enroll-authenticator", "select-authenticator-enroll") // at once: no interval was used
-			h.advance(time.Minute)
+	v, _ := h.begin("0oa1seed")
+	v.identify(mary, password1)
+	h.pocket.verdict = store.Failed
+	v.enroll(number).want(t, 503, "authenticator-enrollment-data", "select-authenticator-enroll").message(t, "latchkey.sms.unavailable", "")
+	v.introspect().want(t, 200, "authenticator-enrollment-data", "select-authenticator-enroll")
+	h.pocket.verdict = ""
+	v.enroll(number).want(t, 200, "enroll-authenticator", "select-authenticator-enroll") // at once: no interval was used
+	h.advance(time.Minute)
 
-			w, _ := h.begin("0oa1seed")
-			w.identify("paul@example.com", password1)
-			h.pocket.verdict = c.verdict
-			w.challenge().want(t, c.status, "authenticator-verification-data", "select-authenticator-authenticate").message(t, c.key, "")
-			h.pocket.verdict = ""
-			w.challenge().want(t, 200, "challenge-authenticator", "select-authenticator-authenticate")
-			h.advance(time.Hour)
-		})
+	w, _ := h.begin("0oa1seed")
+	w.identify("paul@example.com", password1)
+	h.pocket.verdict = store.Failed
+	w.challenge().want(t, 503, "authenticator-verification-data", "select-authenticator-authenticate").message(t, "latchkey.sms.unavailable", "")
+	h.pocket.verdict = ""
+	w.challenge().want(t, 200, "challenge-authenticator", "select-authenticator-authenticate")
+}
+
+func TestS33_NumbersThatAreRefusedCount(t *testing.T) {
+	h := build(t, production)
+	v, _ := h.begin("0oa1seed")
+	v.identify(mary, password1)
+	h.pocket.verdict = store.Refused
+	for i := range 3 {
+		v.enroll(fmt.Sprintf("+1555123000%d", i)).want(t, 400, "authenticator-enrollment-data", "select-authenticator-enroll").
+			message(t, "api.factors.error.sms.invalid_phone", "Invalid Phone Number.")
+		v.introspect().want(t, 200, "authenticator-enrollment-data", "select-authenticator-enroll")
 	}
+	h.pocket.verdict = ""
+	v.enroll("+15551230009").want(t, 429, "authenticator-enrollment-data", "select-authenticator-enroll").message(t, "errors.E0000150", "")
+	h.advance(24 * time.Hour)
+	v, _ = h.begin("0oa1seed")
+	v.identify(mary, password1)
+	v.enroll("+15551230009").want(t, 200, "enroll-authenticator", "select-authenticator-enroll")
 }
 
 func TestS18_UnknownHandles(t *testing.T) {
