@@ -474,7 +474,7 @@ func (b *bench) manyUsers() (_ []result, err error) {
 	now, _, err := visitors[1].h.resident()
 	return []result{{
 		fmt.Sprintf("users %d → %d: full sign-in", b.users[0], b.users[1]), many.over(few), "", atMost, 1.1,
-		fmt.Sprintf("%.2f ms → %.2f ms; %.0f MiB resident; %.0f s to seed", few.median(), many.median(), now, seeding.Seconds()),
+		fmt.Sprintf("%.2f ms → %.2f ms; %.0f MiB resident; %.0f s of CPU to seed", few.median(), many.median(), now, seeding.Seconds()),
 	}}, err
 }
 

@@ -42,7 +42,7 @@ type plan struct {
 
 var (
 	full = plan{
-		rounds: 40, batch: 5, turns: 5, gets: 300, warm: 2 * time.Second, window: 5 * time.Second, few: 8, crowd: 128,
+		rounds: 30, batch: 5, turns: 3, gets: 300, warm: 2 * time.Second, window: 5 * time.Second, few: 8, crowd: 128,
 		flows: 10_000, users: [2]int{1000, 1_000_000}, starts: 5, idle: 3 * time.Second, settling: 3 * time.Millisecond,
 	}
 	quick = plan{

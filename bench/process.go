@@ -142,12 +142,16 @@ func machine() (busy, all float64, cores int) {
 }
 
 // family is the ticks of this process and of those it has waited for.
-func family() (ticks float64) {
-	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
-		var u syscall.Rusage
-		if syscall.Getrusage(who, &u) == nil {
-			ticks += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e7
-		}
+func family() float64 {
+	const tick = time.Second / 100
+	return float64(cpuOf(syscall.RUSAGE_SELF)+cpuOf(syscall.RUSAGE_CHILDREN)) / float64(tick)
+}
+
+// cpuOf is the CPU that this process used, or those it has waited for.
+func cpuOf(who int) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(who, &u); err != nil {
+		return 0 // nobody else can be meant
 	}
-	return ticks
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
