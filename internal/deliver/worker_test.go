@@ -269,6 +269,18 @@ func TestS81_NothingIsSentAfterItsCodeIsDead(t *testing.T) {
 	})
 }
 
+// A carrier may hold a text back for hours, and has to know when to give it up.
+func TestS81_TheGatewayLearnsWhenTheCodeIsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := says("a", nil)
+		b := start(t, newRows(), a)
+		m := b.message("m1")
+		if got := b.Deliver(t.Context(), m); got != store.Sent || !a.seen[0].NotAfter.Equal(m.NotAfter) {
+			t.Errorf("%s, sent as good until %s, want %s", got, a.seen[0].NotAfter, m.NotAfter)
+		}
+	})
+}
+
 func TestS81_ACrashBetweenCommitAndSendIsPickedUpByAnyNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := says("a", nil)
