@@ -36,6 +36,8 @@ type Line struct {
 
 // New opens a line. The name goes before every error; the secrets go into none.
 func New(name string, secrets ...secret.Text) *Line {
+	// A proxy is taken from the environment after all: in many data centres it is the only way out, and where
+	// every program looks for it.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = longest
 	transport.MaxIdleConnsPerHost = 16 // codes come in bursts, and a handshake costs more than an idle connection
