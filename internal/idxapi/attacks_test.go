@@ -14,6 +14,7 @@ import (
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/storetest"
 )
 
 // What was found by attacking the house, each with the rule that it broke.
@@ -86,16 +87,9 @@ func (h *house) recorded(kind audit.Type) (n int) {
 	return n
 }
 
-func (h *house) events() (events []audit.Event) {
+func (h *house) events() []audit.Event {
 	h.t.Helper()
-	err := h.db.View(h.t.Context(), func(tx store.Tx) (err error) {
-		events, _, err = tx.Events(h.t.Context(), 0, 10_000)
-		return err
-	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return events
+	return storetest.Events(h.t, h.db)
 }
 
 // Two tabs enroll; the one that comes second meets a phone that is enrolled by now.

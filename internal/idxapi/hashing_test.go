@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/authn"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/storetest"
 )
 
 // A counter stands in front of the password plug-in and counts what it is asked.
@@ -111,14 +111,7 @@ func TestS71_S72_AuditSaysWhatHappenedAndNothingSecret(t *testing.T) {
 	v.code(code)
 	w := h.atCode()
 	w.post("cancel", nil)
-	var events []audit.Event
-	err := h.db.View(t.Context(), func(tx store.Tx) (err error) {
-		events, _, err = tx.Events(t.Context(), 0, 1000)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := storetest.Events(t, h.db)
 	var types []string
 	var all strings.Builder
 	for _, e := range events {

@@ -32,6 +32,7 @@ import (
 	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/postgres"
 	"latchkey.dev/internal/store/sqlite"
+	"latchkey.dev/internal/store/storetest"
 )
 
 var ctx = context.Background()
@@ -269,14 +270,7 @@ func firstKeyIsMadeOnce(t *testing.T, db store.DB) {
 			t.Errorf("published %v, another ring %v", got, published(t, rings[0]))
 		}
 	}
-	var events []audit.Event
-	err := db.View(ctx, func(tx store.Tx) (err error) {
-		events, _, err = tx.Events(ctx, 0, 100)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := storetest.Events(t, db)
 	if len(events) != 1 || events[0].Type != audit.SigningKeyCreated || events[0].Target != published(t, rings[0])[0] {
 		t.Errorf("S-71: events %+v", events)
 	}

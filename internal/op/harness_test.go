@@ -32,6 +32,7 @@ import (
 	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/postgres"
 	"latchkey.dev/internal/store/sqlite"
+	"latchkey.dev/internal/store/storetest"
 )
 
 var ctx = context.Background()
@@ -270,18 +271,10 @@ func (o *org) code(client oauth.ClientID, scope string, change ...func(*store.Co
 func (o *org) events(t audit.Type) []audit.Event {
 	o.t.Helper()
 	var found []audit.Event
-	err := o.db.View(ctx, func(tx store.Tx) error {
-		all, _, err := tx.Events(ctx, 0, 1000)
-		found = nil
-		for _, e := range all {
-			if e.Type == t {
-				found = append(found, e)
-			}
+	for _, e := range storetest.Events(o.t, o.db) {
+		if e.Type == t {
+			found = append(found, e)
 		}
-		return err
-	})
-	if err != nil {
-		o.t.Fatal(err)
 	}
 	return found
 }

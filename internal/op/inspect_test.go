@@ -11,7 +11,7 @@ import (
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
-	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/storetest"
 	"latchkey.dev/internal/testkit"
 )
 
@@ -287,14 +287,7 @@ func TestS72_NothingSecretIsLogged(t *testing.T) {
 	o.revoke(basic(webID+":"+webSecret), "token", good.Refresh)
 	o.introspect(basic(webID+":wrong-secret"), good.Refresh)
 	o.get(base+"v1/logout?id_token_hint="+good.ID+"&post_logout_redirect_uri=https://evil.example/", nil)
-	var events []audit.Event
-	err := o.db.View(ctx, func(tx store.Tx) (err error) {
-		events, _, err = tx.Events(ctx, 0, 1000)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := storetest.Events(t, o.db)
 	if len(events) == 0 || o.log.Len() == 0 {
 		t.Fatal("nothing was written down at all")
 	}

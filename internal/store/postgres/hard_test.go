@@ -214,15 +214,8 @@ func TestS71_ADatabaseLoadedElsewhereKeepsTheOrderOfItsLog(t *testing.T) {
 	}
 	defer db.Close()
 	var order []audit.Type
-	if err := db.View(ctx, func(tx store.Tx) error {
-		events, _, err := tx.Events(ctx, 0, 10)
-		order = nil
-		for _, e := range events {
-			order = append(order, e.Type)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
+	for _, e := range storetest.Events(t, db) {
+		order = append(order, e.Type)
 	}
 	if len(order) != 3 || order[0] != "old" || order[1] != "new" || order[2] != "newer" {
 		t.Errorf("got %v", order)

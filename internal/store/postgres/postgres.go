@@ -204,8 +204,20 @@ func (e *engine) again(ctx context.Context, o *sql.TxOptions, f func(sqlstore.Qu
 	}
 }
 
+// longest bounds a transaction that nobody ends: one whose server has stopped answering.
+const longest = 30 * time.Second
+
+// once runs f in one transaction. The caller's context ends the wait for a connection and each statement of
+// f, but not the commit: broken off half way, nobody could say whether it happened.
 func (e *engine) once(ctx context.Context, o *sql.TxOptions, f func(sqlstore.Querier) error) (conflict bool, err error) {
-	tx, err := e.pool.BeginTx(ctx, o)
+	conn, err := e.pool.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	whole, end := context.WithTimeout(context.WithoutCancel(ctx), longest)
+	defer end()
+	tx, err := conn.BeginTx(whole, o)
 	if err != nil {
 		return false, err
 	}
@@ -213,6 +225,9 @@ func (e *engine) once(ctx context.Context, o *sql.TxOptions, f func(sqlstore.Que
 	q := &querier{tx: tx}
 	if err := f(q); err != nil {
 		return q.conflict || conflicts(err), err // pgx tells of some only when their rows are read
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
 	}
 	err = tx.Commit()
 	return conflicts(err), err

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -199,8 +200,34 @@ var grants = map[string]func(*testing.T, store.DB){
 	},
 }
 
-// tail reads the log from a position to its end, a few at a time.
+// mark is recorded to see how far the log can be read.
+const mark audit.Type = "storetest.mark"
+
+// Events returns every event that was recorded before it was called. A database may keep an event back while
+// a transaction that began before it goes on, whoever's it is: so a mark is recorded and waited for.
+func Events(t testing.TB, db store.DB) []audit.Event {
+	t.Helper()
+	all, _ := tail(t, db, 0)
+	return all
+}
+
+// tail reads the log from a position to its end, once all that was recorded so far can be read.
 func tail(t testing.TB, db store.DB, after int64) (all []audit.Event, next int64) {
+	t.Helper()
+	this := audit.Event{Type: mark, At: now, Reason: ident.NewID("")}
+	write(t, db, func(tx store.Tx) error { return tx.Record(ctx, this) })
+	for until := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if all, next = follow(t, db, after); slices.ContainsFunc(all, func(e audit.Event) bool { return e.Reason == this.Reason }) {
+			return slices.DeleteFunc(all, func(e audit.Event) bool { return e.Type == mark }), next
+		}
+		if time.Now().After(until) {
+			t.Fatal("what was recorded a minute ago cannot be read")
+		}
+	}
+}
+
+// follow reads the log from a position to where it can be read, a few at a time.
+func follow(t testing.TB, db store.DB, after int64) (all []audit.Event, next int64) {
 	t.Helper()
 	for next = after; ; {
 		var got []audit.Event
@@ -279,7 +306,7 @@ var events = map[string]func(*testing.T, store.DB){
 					last = true
 				default:
 				}
-				got, at = tail(t, db, at)
+				got, at = follow(t, db, at)
 				seen = append(seen, got...)
 				if last {
 					return
