@@ -8,14 +8,11 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +23,6 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"latchkey.dev/internal/audit"
-	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -213,38 +209,10 @@ func TestS69_FirstKeyIsMadeOnce(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { firstKeyIsMadeOnce(t, openPostgres(t)) })
 }
 
-// openPostgres works in a schema of its own. Without a server it skips, and with CI=true it fails instead.
+// openPostgres works in a schema of its own.
 func openPostgres(t *testing.T) store.DB {
 	t.Helper()
-	server := os.Getenv("LATCHKEY_TEST_POSTGRES")
-	if server == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("LATCHKEY_TEST_POSTGRES is not set, and this is CI")
-		}
-		t.Skip("LATCHKEY_TEST_POSTGRES is not set")
-	}
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin, err := sql.Open("pgx", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := "t" + strings.ToLower(ident.NewID(""))
-	if _, err := admin.Exec(`CREATE SCHEMA ` + schema); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		defer admin.Close()
-		if _, err := admin.Exec(`DROP SCHEMA ` + schema + ` CASCADE`); err != nil {
-			t.Error(err)
-		}
-	})
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	db, err := postgres.Open(ctx, u.String(), master(t), slog.New(slog.DiscardHandler))
+	db, err := postgres.Open(ctx, storetest.Schema(t), master(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,14 +6,12 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -114,38 +112,10 @@ func onSQLite(t testing.TB) store.DB {
 	return db
 }
 
-// onPostgres works in a schema of its own. Without a server it skips, and with CI=true it fails instead.
+// onPostgres works in a schema of its own.
 func onPostgres(t testing.TB) store.DB {
 	t.Helper()
-	server := os.Getenv("LATCHKEY_TEST_POSTGRES")
-	if server == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("LATCHKEY_TEST_POSTGRES is not set, and this is CI")
-		}
-		t.Skip("LATCHKEY_TEST_POSTGRES is not set")
-	}
-	admin, err := sql.Open("pgx", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := "t" + strings.ToLower(ident.NewID(""))
-	if _, err := admin.Exec(`CREATE SCHEMA ` + schema); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		defer admin.Close()
-		if _, err := admin.Exec(`DROP SCHEMA ` + schema + ` CASCADE`); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	db, err := postgres.Open(ctx, u.String(), master(t), slog.New(slog.DiscardHandler))
+	db, err := postgres.Open(ctx, storetest.Schema(t), master(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
