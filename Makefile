@@ -17,7 +17,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build test need lint verify unit node foreign fuzz security-map bench clean
+.PHONY: build test need lint verify unit clients fuzz security-map bench clean
 
 # Tools that are programs and not libraries stay out of go.mod: they are run at these versions.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -29,7 +29,7 @@ FUZZTIME ?= 60s
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/latchkey ./cmd/latchkey
 
-test: need build lint unit foreign node
+test: need build lint unit clients
 	@$(MAKE) fuzz FUZZTIME=2s
 	@echo "make test: everything passed"
 
