@@ -6,7 +6,6 @@
 #   make lint     formatting, vet, staticcheck, module checksums, known vulnerabilities
 #   make unit     Go tests under the race detector, on SQLite and on a throw-away PostgreSQL
 #   make clients  every package below test/: other people's clients, the pages in a browser
-#   make foreign  every Go module below test/: clients that are no dependency of ours
 #   make fuzz     every fuzz target for FUZZTIME
 #   make security-map   docs/security.md: which test holds which security rule
 #   make bench    the lines of docs/performance.md, measured here and now
