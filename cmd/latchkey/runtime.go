@@ -9,7 +9,7 @@ import (
 // The collector runs when what is in use, the ballast included, has grown by so many percent.
 const (
 	ballastSize    = 64 << 20
-	collectPercent = 30
+	collectPercent = 20
 )
 
 // fitRuntime fits the Go runtime to a program whose work is to hash passwords, 19 MiB and some 20 ms of a
@@ -17,7 +17,7 @@ const (
 //
 // The collector lets garbage grow by a share of what is in use, which doubles with every hash that happens
 // to be under way: eight sign-ins at once held 119 MiB more than an idle server. With a ballast of memory
-// that is never touched, and so never resident, it is about the same amount at all times: 102 MiB, without
+// that is never touched, and so never resident, it is about the same amount at all times: 99 MiB, without
 // collecting after every single hash as a lower percentage alone would.
 //
 // A hash holds a processor of the runtime until it is done or has been stopped after 10 ms, and there may be
