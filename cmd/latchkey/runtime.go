@@ -6,19 +6,20 @@ import (
 	"runtime/debug"
 )
 
-// The collector runs when what is in use, the ballast included, has grown by so many percent.
+// The collector runs when what is in use, the ballast included, has grown by so many percent: by some 30 MiB.
 const (
-	ballastSize    = 64 << 20
-	collectPercent = 20
+	ballastSize    = 256 << 20
+	collectPercent = 11
 )
 
 // fitRuntime fits the Go runtime to a program whose work is to hash passwords, 19 MiB and some 20 ms of a
 // core each, between requests that need next to nothing. The function it returns must be kept until the end.
 //
-// The collector lets garbage grow by a share of what is in use, which doubles with every hash that happens
-// to be under way: eight sign-ins at once held 119 MiB more than an idle server. With a ballast of memory
-// that is never touched, and so never resident, it is about the same amount at all times: 99 MiB, without
-// collecting after every single hash as a lower percentage alone would.
+// The collector lets garbage grow by a share of what is in use. In use are 5 MiB, and 19 more for every hash
+// that happens to be under way, so that it runs too often for one sign-in after the other, which then cost a
+// sixth more, and too late for many at once. A ballast of memory that is never touched, and so never
+// resident, makes the amount about the same at all times. More of it would be quicker still, but then eight
+// sign-ins at once hold more than 64 MiB beside what they need.
 //
 // A hash holds a processor of the runtime until it is done or has been stopped after 10 ms, and there may be
 // as many hashes as cores: a request for a page would wait behind them, several times over. With as many
