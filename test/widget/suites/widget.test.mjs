@@ -64,18 +64,21 @@ for (const [generation, where] of Object.entries(generations)) {
       await page.locator(where.setUp).click();
       await says('Enter your phone number');
     };
-    // answer types a code and returns the status it got. The widget draws its form anew after a refusal, and what was
-    // typed into the old one is gone: then nothing is sent, and one types again.
-    const answer = async (code) => {
+    // again types into a form that was refused once, and returns the status it gets. The widget draws the form anew
+    // after a refusal, and what was typed into the old one is gone: then nothing is sent at all, and one types again.
+    // What was sent is waited for, however long it takes, and never sent twice.
+    const again = async (field, value, path) => {
       for (let tries = 0; tries < 10; tries++) {
-        const answered = page.waitForResponse((response) => response.url().endsWith('/challenge/answer'), { timeout: 2_000 }).catch(() => undefined);
-        await fill('credentials.passcode', code);
+        const sent = page.waitForRequest((request) => request.method() === 'POST' && request.url().endsWith(path), { timeout: 2_000 }).catch(() => undefined);
+        await page.locator(field).fill(value);
         await submit();
-        const response = await answered;
-        if (response) return response.status();
+        const request = await sent;
+        if (request) return (await request.response()).status();
       }
-      throw new Error('the code is not sent');
+      throw new Error(`nothing is sent to ${path}`);
     };
+    const passcode = 'input[name="credentials.passcode"]';
+    const answer = (code) => again(passcode, code, '/idp/idx/challenge/answer');
     const outcome = async () => {
       const handle = await page.waitForFunction(() => window.outcome);
       return handle.jsonValue();
@@ -95,17 +98,15 @@ for (const [generation, where] of Object.entries(generations)) {
       await signIn(USERNAME, 'nope');
       await says('Unable to sign in');
       await picture('wrong-password');
-      await fill('credentials.passcode', PASSWORD);
-      await submit();
+      assert.equal(await again(passcode, PASSWORD, '/idp/idx/identify'), 200);
       await says('Set up security methods');
       await picture('choose');
       await phone();
       await page.locator(where.number).fill('12');
       await submit();
       await says('Invalid Phone Number.');
-      await page.locator(where.number).fill('(555) 123-4567');
-      await picture('number');
-      await submit();
+      await picture('bad-number');
+      assert.equal(await again(where.number, '(555) 123-4567', '/idp/idx/credential/enroll'), 200);
       await says('A code was sent to your phone');
       const code = await server.code(number);
       assert.equal(await answer(wrong(code)), 401);
