@@ -5,6 +5,7 @@ go 1.26.0
 // Each with its reason. idx has none.
 require (
 	github.com/alecthomas/kong v1.17.0 // the command line of cmd/latchkey
+	github.com/go-crypt/crypt v0.4.15 // password hashes that other systems made
 	github.com/go-jose/go-jose/v4 v4.1.8 // JOSE: being wrong is dangerous
 	github.com/jackc/pgx/v5 v5.12.0 // the PostgreSQL driver
 	github.com/nyaruka/phonenumbers v1.8.1 // which numbers there are, in every country
@@ -19,6 +20,7 @@ require github.com/coreos/go-oidc/v3 v3.21.0 // an independent relying party tha
 
 require (
 	github.com/dustin/go-humanize v1.1.0 // indirect
+	github.com/go-crypt/x v0.4.17 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
@@ -29,6 +31,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

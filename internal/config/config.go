@@ -1,13 +1,13 @@
-// Package config owns the one struct that says how a process runs.
+// Package config owns the one struct that says how a process runs, and the file it is read from.
 //
 // [Default] is production by the book; [Dev] is the same with what S-00 lets a development server relax.
-// [Config.Check] reports every problem at once, [Config.Relaxed] says in words what is not as in
-// production. Only the door knows a Config; rooms get plain fields.
+// [Read] takes latchkey.yaml and reports every problem in it at once, each with its line; [Config.Check] is
+// the part of that which needs no file, [Config.Relaxed] says in words what is not as in production. Every
+// field carries its name in the file and a sentence about it, and [PrintDefault] and [Schema] are made of
+// those. Only the door knows a Config; rooms get plain fields.
 package config
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -17,33 +17,67 @@ import (
 	"latchkey.dev/internal/limit"
 )
 
-// A Config is how a process runs.
+// A Config is how a process runs. Each section has a file of its own here.
 type Config struct {
-	Listen    string         // host:port
-	Origin    string         // https://id.example; every address we name begins with it (S-46)
-	Data      string         // directory of database and keys
-	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
-	Countries []int          // calling codes that may be texted; nil is all, which only dev may (S-31)
+	Listen  string         `yaml:"listen" doc:"Where to answer, as host:port; :443 is every address of this machine."`
+	Origin  string         `yaml:"origin" doc:"What people see in front of every address, like https://id.example. Issuers and links are made of it and of nothing a request says."`
+	Data    string         `yaml:"data" doc:"The directory that is this process's own, mode 0700. The SQLite database lives there."`
+	Proxies []netip.Prefix `yaml:"proxies" doc:"Whose X-Forwarded-For is believed: the addresses of the proxies in front of us. None by default."`
 
-	RevealUnknown bool // S-24: tell that a name is unknown
-	AnyLoopback   bool // seeded clients take any redirect and origin of this machine
-	Dev           bool // seeded, captured texts, control API; loopback only
+	TLS      TLS      `yaml:"tls" doc:"How https is spoken. Without it a proxy in front of us has to."`
+	Database Database `yaml:"database" doc:"Where everything is kept."`
+	Keys     Keys     `yaml:"keys" doc:"What everything that is secret in the database is sealed with."`
 
-	Hashes int // password hashes at once; zero is one per core (S-01)
-	Flow   limit.Flow
-	Codes  limit.Codes
-	Sends  limit.Sends
-	Linger time.Duration // between "not ready" and taking no more requests (S-78)
+	Countries    []int        `yaml:"countries" doc:"The calling codes that may be texted; an empty list is none."` // nil is all, which only dev may (S-31)
+	UnknownUsers UnknownUsers `yaml:"unknown_users" doc:"hide: a name that nobody has meets the same answers as one that somebody has. reveal: sign-in says so."`
+
+	Flow   Flow          `yaml:"flow" doc:"How long an unfinished sign-in lives."`
+	Codes  Codes         `yaml:"codes" doc:"One-time codes."`
+	Sends  limit.Sends   `yaml:"-"`
+	Linger time.Duration `yaml:"linger" doc:"How long to go on answering after saying that we are not ready, so that a load balancer notices."`
+
+	AnyLoopback bool `yaml:"-"` // dev: seeded clients take any redirect and origin of this machine
+	Dev         bool `yaml:"-"` // seeded, captured texts, control API; loopback only
+	Hashes      int  `yaml:"hashes" doc:"How many passwords are hashed at once, at most twice the cores; 0 is one for each core."`
+}
+
+// UnknownUsers says what a name meets that nobody has (S-24).
+type UnknownUsers string
+
+// The modes of S-24.
+const (
+	Hide   UnknownUsers = "hide"
+	Reveal UnknownUsers = "reveal"
+)
+
+// Flow is limit.Flow, in the file.
+type Flow struct {
+	Idle     time.Duration `yaml:"idle" doc:"without a step"`
+	Absolute time.Duration `yaml:"absolute" doc:"in all"`
+	Code     time.Duration `yaml:"code" doc:"interaction codes, before they are redeemed"`
+	Repeat   time.Duration `yaml:"repeat" doc:"for how long the very same last answer is answered again"`
+}
+
+// Codes is limit.Codes, in the file.
+type Codes struct {
+	Lifetime  time.Duration `yaml:"lifetime" doc:"how long a code is good, at most 10m"`
+	Tries     int           `yaml:"tries" doc:"wrong answers to one code"`
+	Resend    time.Duration `yaml:"resend" doc:"between two messages to one number"`
+	Renew     time.Duration `yaml:"renew" doc:"with less than this left, sending again makes a new code"`
+	PerFactor int           `yaml:"per_factor" doc:"wrong codes without a success before the phone is suspended"`
+	HardStop  int           `yaml:"hard_stop" doc:"wrong codes without a success before it stays suspended"`
 }
 
 // Default is what production starts from. What only an operator can know is missing, and Check says so.
 func Default() Config {
 	return Config{
-		Listen: "127.0.0.1:4480",
-		Flow:   limit.DefaultFlow(),
-		Codes:  limit.DefaultCodes(),
-		Sends:  limit.DefaultSends(),
-		Linger: 2 * time.Second,
+		Listen:       "127.0.0.1:4480",
+		Database:     defaultDatabase(),
+		UnknownUsers: Hide,
+		Flow:         Flow(limit.DefaultFlow()),
+		Codes:        Codes(limit.DefaultCodes()),
+		Sends:        limit.DefaultSends(),
+		Linger:       2 * time.Second,
 	}
 }
 
@@ -53,7 +87,7 @@ func Dev(production bool) Config {
 	c := Default()
 	c.Dev, c.Linger = true, 0 // nobody balances load onto a laptop
 	if !production {
-		c.RevealUnknown, c.AnyLoopback = true, true
+		c.UnknownUsers, c.AnyLoopback = Reveal, true
 		c.Codes.Resend = 0
 		c.Sends = limit.Sends{}
 	}
@@ -62,34 +96,45 @@ func Dev(production bool) Config {
 
 // Check reports every problem at once: nobody wants to fix a file line by line.
 func (c Config) Check() error {
-	var bad []error
-	complain := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+	p := &problems{}
+	c.check(p)
+	return p.err()
+}
+
+func (c Config) check(p *problems) {
 	host, port, err := net.SplitHostPort(c.Listen)
 	switch {
 	case err != nil || port == "":
-		complain("listen: %q is not host:port", c.Listen)
+		p.at("listen", "%q is not host:port", c.Listen)
 	case c.Dev && !loopback(host):
-		complain("listen: latchkey dev hands out codes and passwords to whoever asks, so it listens on this machine alone: "+
+		p.at("listen", "latchkey dev hands out codes and passwords to whoever asks, so it listens on this machine alone: "+
 			"%q is not 127.0.0.1, [::1] or localhost", c.Listen)
 	}
 	if c.Data == "" {
-		complain("data: say where database and keys live")
+		p.at("data", "say where database and keys live")
 	}
-	if u, err := url.Parse(c.Origin); c.Origin != "" || !c.Dev {
+	u, err := url.Parse(c.Origin)
+	if c.Origin != "" || !c.Dev {
 		switch {
 		case err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
-			complain("origin: %q is not like https://id.example", c.Origin)
+			p.at("origin", "%q is not like https://id.example", c.Origin)
 		case u.Path+u.RawQuery+u.Fragment != "" || u.User != nil:
-			complain("origin: %q is more than scheme and host: clients look for us at the root", c.Origin)
+			p.at("origin", "%q is more than scheme and host: clients look for us at the root", c.Origin)
 		}
 	}
 	if !c.Dev {
 		if c.AnyLoopback {
-			complain("any_loopback: only latchkey dev has clients that take every loopback redirect (S-54)")
+			p.at("any_loopback", "only latchkey dev has clients that take every loopback redirect (S-54)")
 		}
 		if c.Countries == nil {
-			complain("countries: say which may be texted; none is an empty list (S-31)")
+			p.at("countries", "say which may be texted; none is an empty list (S-31)")
 		}
+		c.TLS.check(p, c)
+		c.Database.check(p)
+		c.Keys.check(p)
+	}
+	if c.UnknownUsers != Hide && c.UnknownUsers != Reveal {
+		p.at("unknown_users", "%q is neither hide nor reveal (S-24)", c.UnknownUsers)
 	}
 	for _, span := range []struct {
 		name    string
@@ -101,16 +146,15 @@ func (c Config) Check() error {
 		{"codes.lifetime", c.Codes.Lifetime, 10 * time.Minute},
 	} {
 		if span.is <= 0 || span.is > span.max {
-			complain("%s: %s is not between 0 and %s", span.name, span.is, span.max)
+			p.at(span.name, "%s is not between 0 and %s", span.is, span.max)
 		}
 	}
 	if c.Codes.Tries < 1 || c.Codes.Tries > 10 {
-		complain("codes.tries: %d is not between 1 and 10", c.Codes.Tries)
+		p.at("codes.tries", "%d is not between 1 and 10", c.Codes.Tries)
 	}
 	if c.Codes.PerFactor < 1 || c.Codes.HardStop < c.Codes.PerFactor {
-		complain("codes: suspending after %d wrong codes and for good after %d makes no sense", c.Codes.PerFactor, c.Codes.HardStop)
+		p.at("codes", "suspending after %d wrong codes and for good after %d makes no sense", c.Codes.PerFactor, c.Codes.HardStop)
 	}
-	return errors.Join(bad...)
 }
 
 // Relaxed says in words what differs from production (S-00).
@@ -124,7 +168,7 @@ func (c Config) Relaxed() []string {
 	d := Default()
 	say(c.Codes.Resend < d.Codes.Resend, "codes can be sent again at once (production: after "+d.Codes.Resend.String()+")")
 	say(!reflect.DeepEqual(c.Sends, d.Sends), "text messages are not limited by number and account")
-	say(c.RevealUnknown, "sign-in tells when a name is unknown (production: hidden)")
+	say(c.UnknownUsers == Reveal, "sign-in tells when a name is unknown (production: hidden)")
 	say(c.AnyLoopback, "seeded clients take every redirect and origin of this machine")
 	say(c.Countries == nil, "every country may be texted")
 	return said

@@ -13,6 +13,7 @@ import (
 func served() Config {
 	c := Default()
 	c.Origin, c.Data, c.Countries = "https://id.example", "/var/lib/latchkey", []int{1, 49}
+	c.Keys.Master = []Secret{{File: "/etc/latchkey/master.key"}}
 	return c
 }
 
@@ -31,7 +32,7 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 		"production":                  {config: served()},
 		"dev":                         {config: developed()},
 		"dev with production numbers": {config: Dev(true), change: func(c *Config) { c.Data = "x" }},
-		"the default lacks what only an operator knows": {config: Default(), want: []string{"data:", "origin:", "S-31"}},
+		"the default lacks what only an operator knows": {config: Default(), want: []string{"data:", "origin:", "S-31", "S-70"}},
 		"S-00 dev on every interface":                   {config: developed(), change: func(c *Config) { c.Listen = ":4480" }, want: []string{"this machine alone"}},
 		"S-00 dev on all addresses":                     {config: developed(), change: func(c *Config) { c.Listen = "0.0.0.0:4480" }, want: []string{"this machine alone"}},
 		"S-00 dev on a name":                            {config: developed(), change: func(c *Config) { c.Listen = "laptop.example:4480" }, want: []string{"this machine alone"}},
@@ -77,7 +78,7 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 func TestS00_DevRelaxesWhatIsListedAndNothingElse(t *testing.T) {
 	production, dev := Default(), Dev(false)
 	// Undo what S-00 lists, and what makes it dev at all.
-	dev.Codes.Resend, dev.Sends, dev.RevealUnknown, dev.AnyLoopback = production.Codes.Resend, limit.DefaultSends(), false, false
+	dev.Codes.Resend, dev.Sends, dev.UnknownUsers, dev.AnyLoopback = production.Codes.Resend, limit.DefaultSends(), Hide, false
 	dev.Dev, dev.Linger = false, production.Linger
 	if !reflect.DeepEqual(dev, production) {
 		t.Errorf("dev differs in more than S-00 lists:\n%+v\n%+v", dev, production)

@@ -34,6 +34,7 @@ import (
 	"latchkey.dev/internal/gateway"
 	"latchkey.dev/internal/gateway/outbox"
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -97,9 +98,9 @@ func Open(ctx context.Context, p Parts) (*House, error) {
 		Loopback:      true,
 		Proxies:       p.Config.Proxies,
 		Countries:     p.Config.Countries,
-		RevealUnknown: p.Config.RevealUnknown,
-		Flow:          p.Config.Flow,
-		Codes:         p.Config.Codes,
+		RevealUnknown: p.Config.UnknownUsers == config.Reveal,
+		Flow:          limit.Flow(p.Config.Flow),
+		Codes:         limit.Codes(p.Config.Codes),
 		Sends:         p.Config.Sends,
 		Passwords:     p.Passwords,
 		Hashes:        p.Config.Hashes,

@@ -1,0 +1,29 @@
+package config
+
+// Database says where everything is kept: one of the two.
+type Database struct {
+	SQLite   *SQLite   `yaml:"sqlite" doc:"A file in the data directory, for one process. This is the default."`
+	Postgres *Postgres `yaml:"postgres" doc:"PostgreSQL, for any number of processes."`
+}
+
+// SQLite has nothing to set: the file is in the data directory.
+type SQLite struct{}
+
+// Postgres is a PostgreSQL database.
+type Postgres struct {
+	URL         Secret `yaml:"url" doc:"postgres://user:password@host:5432/database?sslmode=verify-full; several hosts with target_session_attrs=read-write follow a failover."`
+	Connections int    `yaml:"connections" doc:"How many connections this process opens at most."`
+}
+
+func defaultDatabase() Database { return Database{} }
+
+func (d Database) check(p *problems) {
+	switch {
+	case d.SQLite != nil && d.Postgres != nil:
+		p.at("database", "sqlite or postgres, not both")
+	case d.Postgres != nil && !d.Postgres.URL.Given():
+		p.at("database.postgres.url", "say which database, as a file or a variable that holds its URL: there is a password in it")
+	case d.Postgres != nil && (d.Postgres.Connections < 0 || d.Postgres.Connections > 1000):
+		p.at("database.postgres.connections", "%d is not between 1 and 1000, nor 0 for the default of 32", d.Postgres.Connections)
+	}
+}
