@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/secure/precis"
-
 	"latchkey.dev/internal/secret"
 )
 
@@ -70,14 +68,6 @@ type User struct {
 // Name is what the person is called.
 func (u User) Name() string { return strings.TrimSpace(u.GivenName + " " + u.FamilyName) }
 
-// FoldLogin is the one form in which logins are looked up, counted and logged (S-28). It folds here
-// and not in SQL: SQLite lowers ASCII only, PostgreSQL follows its locale. A login that PRECIS
-// refuses (controls, mixed direction) belongs to nobody: ok is false.
-func FoldLogin(login string) (folded string, ok bool) {
-	folded, err := precis.UsernameCaseMapped.String(strings.TrimSpace(login))
-	return folded, err == nil && folded != ""
-}
-
 // An Authenticator is a kind of proof that the organisation has set up.
 type Authenticator struct {
 	ID      AuthenticatorID
@@ -96,6 +86,17 @@ type Enrollment struct {
 	Secret        secret.Text // a password's PHC string, a phone's E.164 number
 	Hint          string      // what may be shown: +1 XXX-XXX-1234 (S-37)
 	Created       time.Time
+}
+
+// GroupID names a group: 00g….
+type GroupID string
+
+// A Group is a set of users that has a name. Applications read it from the groups claim.
+type Group struct {
+	ID          GroupID
+	Name        string // as typed at creation; compared by FoldGroup
+	Description string
+	Created     time.Time
 }
 
 // Find returns the first enrollment of a kind.
