@@ -51,6 +51,7 @@ type Tx interface {
 	Sends
 	Messages
 	People
+	Groups
 	Organisation
 	Codes
 	Grants
@@ -193,12 +194,50 @@ type People interface {
 	User(ctx context.Context, id ident.UserID) (ident.User, error)
 	// UserByLogin takes the folded login.
 	UserByLogin(ctx context.Context, folded string) (ident.User, error)
+	// Users returns up to q.N users in the database's order of their folded logins.
+	Users(ctx context.Context, q UserQuery) ([]ident.User, error)
+	CountUsers(ctx context.Context) (int, error)
+	// AddPeople adds many users at once. Those whose id or login is taken, before or by one ahead of them, are
+	// left out with all that is theirs; taken are their places in the list.
+	AddPeople(ctx context.Context, all []Person) (taken []int, err error)
+	// DropUser removes a user with enrollments, memberships and counters. Grants are to be revoked beside it.
+	DropUser(ctx context.Context, id ident.UserID) error
 	// Enrollments returns a user's enrollments, oldest first.
 	Enrollments(ctx context.Context, u ident.UserID) ([]ident.Enrollment, error)
 	AddEnrollment(ctx context.Context, e ident.Enrollment) error // ErrExists: the user has that kind already
 	// PutEnrollment replaces the secret (a re-hashed password), and nothing else.
 	PutEnrollment(ctx context.Context, e ident.Enrollment) error
 	DropEnrollment(ctx context.Context, id ident.EnrollmentID) error
+}
+
+// A UserQuery says which users to return.
+type UserQuery struct {
+	After  string        // a folded login: those behind it
+	Group  ident.GroupID // its members alone; or empty
+	Status ident.Status  // those alone; or empty
+	N      int
+}
+
+// A Person is a user with what belongs to them.
+type Person struct {
+	User        ident.User
+	Enrollments []ident.Enrollment // of different kinds
+	Groups      []ident.GroupID    // different ones, that exist
+}
+
+// Groups keeps groups and who is in them.
+type Groups interface {
+	AddGroup(ctx context.Context, g ident.Group) error // ErrExists if the name is taken
+	PutGroup(ctx context.Context, g ident.Group) error // ErrNotFound; ErrExists if the new name is taken
+	// GroupByName takes the folded name.
+	GroupByName(ctx context.Context, folded string) (ident.Group, error)
+	// Groups and GroupsOf return groups in the order of their names.
+	Groups(ctx context.Context) ([]ident.Group, error)
+	GroupsOf(ctx context.Context, u ident.UserID) ([]ident.Group, error)
+	CountMembers(ctx context.Context, g ident.GroupID) (int, error)
+	DropGroup(ctx context.Context, g ident.GroupID) error
+	AddMember(ctx context.Context, g ident.GroupID, u ident.UserID) error
+	DropMember(ctx context.Context, g ident.GroupID, u ident.UserID) error
 }
 
 // Organisation keeps what an operator sets up.
@@ -208,15 +247,21 @@ type Organisation interface {
 	// Authenticators come in the order in which they were first put, clients oldest first, servers by id.
 	PutAuthenticator(ctx context.Context, a ident.Authenticator) error
 	Authenticators(ctx context.Context) ([]ident.Authenticator, error)
+	// DropAuthenticator leaves what people have enrolled; nothing asks for it any more.
+	DropAuthenticator(ctx context.Context, id ident.AuthenticatorID) error
 	PutClient(ctx context.Context, c oauth.Client) error
+	// DropClient leaves grants, which are to be revoked beside it.
+	DropClient(ctx context.Context, id oauth.ClientID) error
 	Client(ctx context.Context, id oauth.ClientID) (oauth.Client, error)
 	Clients(ctx context.Context) ([]oauth.Client, error)
 	PutServer(ctx context.Context, s oauth.Server) error
+	DropServer(ctx context.Context, id string) error
 	Server(ctx context.Context, id string) (oauth.Server, error)
 	Servers(ctx context.Context) ([]oauth.Server, error)
 	// Setting and PutSetting keep single values: the key check, the epoch.
 	Setting(ctx context.Context, name string) (string, error)
 	PutSetting(ctx context.Context, name, value string) error
+	DropSetting(ctx context.Context, name string) error
 }
 
 // A Code is an interaction code, as its digest.
@@ -253,6 +298,9 @@ type Grants interface {
 	// RevokeGrant ends a family. A grant that is not there yet (a code may be replayed while it is being
 	// redeemed) is revoked from its beginning.
 	RevokeGrant(ctx context.Context, id oauth.GrantID) error
+	// RevokeGrantsOf ends all grants that a user gave, or a client has (the other one empty), and the codes that
+	// would give one; n counts the grants that lived.
+	RevokeGrantsOf(ctx context.Context, u ident.UserID, c oauth.ClientID) (n int, err error)
 	AddRefresh(ctx context.Context, r Refresh) error
 	Refresh(ctx context.Context, d secret.Digest) (Refresh, error)
 	// SpendRefresh uses a refresh token up; a used one is returned with ErrSpent (S-60).

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"latchkey.dev/internal/ident"
@@ -11,9 +12,10 @@ import (
 )
 
 func (t *tx) AddCode(ctx context.Context, c store.Code) error {
-	return added(t.exec(ctx, `INSERT INTO codes (digest, redirect, pkce, expires, gives, used)
-		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		args{c.Digest[:], c.Redirect, c.PKCE, micros(c.Expires), doc(grantRowOf(c.Grant)), micros(c.Used)}))
+	return added(t.exec(ctx, `INSERT INTO codes (digest, redirect, pkce, expires, gives, used, user_id, client_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+		args{c.Digest[:], c.Redirect, c.PKCE, micros(c.Expires), doc(grantRowOf(c.Grant)), micros(c.Used),
+			string(c.Grant.User), string(c.Grant.Client)}))
 }
 
 const codeColumns = `redirect, pkce, expires, gives, used`
@@ -70,9 +72,10 @@ func (r grantRow) grant() oauth.Grant {
 
 // AddGrant fills the row of a grant that was revoked before it was there; it stays revoked.
 func (t *tx) AddGrant(ctx context.Context, g oauth.Grant) error {
-	return added(t.exec(ctx, `INSERT INTO grants (id, revoked, expires, doc) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, doc = excluded.doc WHERE grants.expires = 0`,
-		args{string(g.ID), g.Revoked, mark(g.Expires), doc(grantRowOf(g))}))
+	return added(t.exec(ctx, `INSERT INTO grants (id, revoked, expires, doc, user_id, client_id) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, doc = excluded.doc, user_id = excluded.user_id,
+		client_id = excluded.client_id WHERE grants.expires = 0`,
+		args{string(g.ID), g.Revoked, mark(g.Expires), doc(grantRowOf(g)), string(g.User), string(g.Client)}))
 }
 
 func (t *tx) Grant(ctx context.Context, id oauth.GrantID) (oauth.Grant, error) {
@@ -92,6 +95,22 @@ func (t *tx) RevokeGrant(ctx context.Context, id oauth.GrantID) error {
 	_, err := t.exec(ctx, `INSERT INTO grants (id, revoked, expires, doc) VALUES ($1, TRUE, 0, '')
 		ON CONFLICT (id) DO UPDATE SET revoked = TRUE`, args{string(id)})
 	return err
+}
+
+// RevokeGrantsOf removes codes that nobody redeemed, so that they are like those that nobody made.
+func (t *tx) RevokeGrantsOf(ctx context.Context, u ident.UserID, c oauth.ClientID) (int, error) {
+	column, whose := "user_id", string(u)
+	if u == "" {
+		column, whose = "client_id", string(c)
+	}
+	if whose == "" {
+		return 0, errors.New("sqlstore: revoking the grants of nobody")
+	}
+	if _, err := t.exec(ctx, `DELETE FROM codes WHERE `+column+` = $1 AND used = 0`, args{whose}); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `UPDATE grants SET revoked = TRUE WHERE `+column+` = $1 AND NOT revoked`, args{whose})
+	return int(n), err
 }
 
 func (t *tx) AddRefresh(ctx context.Context, r store.Refresh) error {

@@ -35,6 +35,10 @@ func (t *tx) PutSetting(ctx context.Context, name, value string) error {
 	return err
 }
 
+func (t *tx) DropSetting(ctx context.Context, name string) error {
+	return present(t.exec(ctx, `DELETE FROM settings WHERE name = $1`, args{name}))
+}
+
 func (t *tx) PutAuthenticator(ctx context.Context, a ident.Authenticator) error {
 	_, err := t.exec(ctx, `INSERT INTO authenticators (id, kind, name, methods, position)
 		VALUES ($1, $2, $3, $4, (SELECT coalesce(max(position), 0) + 1 FROM authenticators))
@@ -54,11 +58,19 @@ func (t *tx) Authenticators(ctx context.Context) ([]ident.Authenticator, error) 
 	return all, err
 }
 
+func (t *tx) DropAuthenticator(ctx context.Context, id ident.AuthenticatorID) error {
+	return present(t.exec(ctx, `DELETE FROM authenticators WHERE id = $1`, args{string(id)}))
+}
+
 func (t *tx) PutClient(ctx context.Context, c oauth.Client) error {
 	_, err := t.exec(ctx, `INSERT INTO clients (id, created, doc) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO UPDATE SET created = excluded.created, doc = excluded.doc`,
 		args{string(c.ID), micros(c.Created), doc(clientRowOf(c))})
 	return err
+}
+
+func (t *tx) DropClient(ctx context.Context, id oauth.ClientID) error {
+	return present(t.exec(ctx, `DELETE FROM clients WHERE id = $1`, args{string(id)}))
 }
 
 func (t *tx) Client(ctx context.Context, id oauth.ClientID) (oauth.Client, error) {
@@ -130,6 +142,10 @@ func (t *tx) PutServer(ctx context.Context, s oauth.Server) error {
 	_, err := t.exec(ctx, `INSERT INTO servers (id, doc) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`,
 		args{s.ID, doc(serverRow{s.Audience, span(s.Access), span(s.IDToken), span(s.Refresh), span(s.Absolute), s.Scopes})})
 	return err
+}
+
+func (t *tx) DropServer(ctx context.Context, id string) error {
+	return present(t.exec(ctx, `DELETE FROM servers WHERE id = $1`, args{id}))
 }
 
 func (t *tx) Server(ctx context.Context, id string) (oauth.Server, error) {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"latchkey.dev/internal/ident"
@@ -62,6 +63,39 @@ func (t *tx) UserByLogin(ctx context.Context, folded string) (ident.User, error)
 	var u ident.User
 	err := t.one(ctx, `SELECT `+userColumns+` FROM users WHERE folded = $1`, args{folded}, userInto(&u)...)
 	return u, err
+}
+
+// Users reads one page. A condition that is not asked for compares with itself.
+func (t *tx) Users(ctx context.Context, q store.UserQuery) ([]ident.User, error) {
+	query := `SELECT ` + userColumns + ` FROM users WHERE folded > $1 AND ($2 = '' OR status = $2)`
+	a := args{q.After, string(q.Status), int64(q.N)}
+	if q.Group != "" {
+		query += ` AND id IN (SELECT user_id FROM members WHERE group_id = $4)`
+		a = append(a, string(q.Group))
+	}
+	var all []ident.User
+	err := t.each(ctx, query+` ORDER BY folded LIMIT $3`, a, func(rows *sql.Rows) error {
+		var u ident.User
+		err := rows.Scan(userInto(&u)...)
+		all = append(all, u)
+		return err
+	})
+	if errors.Is(err, errText) {
+		return nil, nil
+	}
+	return all, err
+}
+
+func (t *tx) CountUsers(ctx context.Context) (n int, err error) {
+	err = t.one(ctx, `SELECT count(*) FROM users`, nil, &n)
+	return n, err
+}
+
+func (t *tx) DropUser(ctx context.Context, id ident.UserID) error {
+	if _, err := t.exec(ctx, `DELETE FROM failures WHERE user_id = $1`, args{string(id)}); err != nil {
+		return err
+	}
+	return present(t.exec(ctx, `DELETE FROM users WHERE id = $1`, args{string(id)}))
 }
 
 func (t *tx) Enrollments(ctx context.Context, u ident.UserID) ([]ident.Enrollment, error) {

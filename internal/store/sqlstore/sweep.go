@@ -98,7 +98,7 @@ func (s sweeping) args(before time.Time, keys []any) args {
 func (db *DB) Reset(ctx context.Context) error {
 	return db.Update(ctx, func(st store.Tx) error {
 		t := st.(*tx)
-		for _, table := range []string{"flows", "challenges", "failures", "sends", "messages", "enrollments", "users", "authenticators",
+		for _, table := range []string{"flows", "challenges", "failures", "sends", "messages", "enrollments", "users", "user_groups", "authenticators",
 			"clients", "servers", "codes", "grants", "refreshes", "revoked_tokens", "signing_keys", "audit_events"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table, nil); err != nil {
 				return err
