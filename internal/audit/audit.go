@@ -53,6 +53,7 @@ type Event struct {
 	Type    Type
 	At      time.Time
 	OK      bool
+	Actor   string // the operator who did it; empty if the person did
 	User    string // user id; empty if unknown
 	Login   string // keyed hash of a name that nobody holds (people type passwords there)
 	Client  string

@@ -39,6 +39,7 @@ type eventRow struct {
 	Type      audit.Type `json:"type"`
 	At        instant    `json:"at"`
 	OK        bool       `json:"ok"`
+	Actor     string     `json:"actor,omitempty"`
 	User      string     `json:"user,omitempty"`
 	Login     string     `json:"login,omitempty"`
 	Client    string     `json:"client,omitempty"`
@@ -54,12 +55,12 @@ type eventRow struct {
 }
 
 func eventRowOf(e audit.Event) eventRow {
-	return eventRow{e.Type, instant(e.At), e.OK, e.User, e.Login, e.Client, e.Flow, e.Reason, e.Target, e.Finger, e.GrantID,
+	return eventRow{e.Type, instant(e.At), e.OK, e.Actor, e.User, e.Login, e.Client, e.Flow, e.Reason, e.Target, e.Finger, e.GrantID,
 		e.Source.Address, e.Source.Agent, e.Source.Device, e.Source.RequestID}
 }
 
 func (r eventRow) event() audit.Event {
-	return audit.Event{Type: r.Type, At: time.Time(r.At), OK: r.OK, User: r.User, Login: r.Login, Client: r.Client, Flow: r.Flow,
+	return audit.Event{Type: r.Type, At: time.Time(r.At), OK: r.OK, Actor: r.Actor, User: r.User, Login: r.Login, Client: r.Client, Flow: r.Flow,
 		Reason: r.Reason, Target: r.Target, Finger: r.Finger, GrantID: r.Grant,
 		Source: audit.Source{Address: r.Address, Agent: r.Agent, Device: r.Device, RequestID: r.RequestID}}
 }
