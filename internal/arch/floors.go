@@ -77,6 +77,7 @@ var Floors = []Floor{
 			{Path: "internal/engine"},
 			{Path: "internal/session"},
 			{Path: "internal/keys"},
+			{Path: "internal/keyring"},
 			{Path: "internal/deliver"},
 		},
 		Never: []string{"net/http/...", "database/sql/...", "internal/store/sqlstore", "internal/store/sqlite", "internal/store/postgres"},

@@ -13,7 +13,7 @@ import (
 func served() Config {
 	c := Default()
 	c.Origin, c.Data, c.Countries = "https://id.example", "/var/lib/latchkey", []int{1, 49}
-	c.Keys.Master = []Secret{{File: "/etc/latchkey/master.key"}}
+	c.Keys.Master = []MasterKey{{File: "/etc/latchkey/master.key"}}
 	return c
 }
 
