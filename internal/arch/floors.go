@@ -140,6 +140,7 @@ var Floors = []Floor{
 		Rooms: []Room{
 			{Path: "cmd/latchkey"},
 			{Path: "bench"}, // measures the command from outside, and seeds its database from below
+			{Path: "chaos"}, // breaks the command from outside, and seeds its database from below
 		},
 	},
 }

@@ -1,0 +1,27 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// messages is the section of latchkey.yaml that names the gateways.
+func (h *house) messages() string {
+	var gateways []string
+	for i, c := range []*carrier{h.carrier, h.more} {
+		if c != nil {
+			gateways = append(gateways, fmt.Sprintf("{name: carrier%d, webhook: {url: %q, secrets: [{file: %s}]}}",
+				i, c.url, filepath.Join(h.dir, "carrier.secret")))
+		}
+	}
+	return "messages: {gateways: [" + strings.Join(gateways, ", ") + "]}\n"
+}
+
+// code waits for a text, whichever gateway carries it.
+func (h *house) code(number string, after int, within time.Duration) (string, error) {
+	return h.carrier.code(number, after, within)
+}
