@@ -1,0 +1,29 @@
+package audit
+
+// What the limits and the lock-out do (S-26 to S-36, S-52). Reason says which rule it was.
+const (
+	LimitHit        Type = "limit.hit"
+	AccountLocked   Type = "account.locked"
+	AccountUnlocked Type = "account.unlocked"
+	SourceRefused   Type = "account.source.refused"
+
+	MessageDelivered   Type = "message.delivered"
+	MessageUndelivered Type = "message.undelivered"
+	BudgetNear         Type = "message.budget.near"
+	BudgetSpent        Type = "message.budget.spent"
+)
+
+// What happens to the keys, the data and this log as a whole. Who did it is in [Event.Actor].
+const (
+	SigningKeyRetired Type = "key.retired"
+	KeysReplaced      Type = "key.emergency"
+	MasterKeyChanged  Type = "key.master.changed"
+	Resealed          Type = "key.resealed"
+
+	BackupMade       Type = "backup.made"
+	BackupRestored   Type = "backup.restored"
+	DatabaseMigrated Type = "database.migrated"
+
+	LogExported Type = "audit.exported"
+	LogTrimmed  Type = "audit.trimmed"
+)
