@@ -2,7 +2,8 @@
 //
 // It hashes with Argon2id, keeps the PHC form, and hashes again when the parameters have grown. A name
 // that nobody holds costs the same hash as one that somebody does (S-25). How many hashes run at once is
-// the engine's business; which passwords may be set is [Check].
+// the engine's business; which passwords may be set is [Check]. A hash that another system made is taken over
+// by [Adopt], if it is one we know and can afford, and lives until its owner signs in.
 package password
 
 import (
@@ -90,16 +91,31 @@ func (p *Password) Verify(in authn.In) (authn.Verdict, error) {
 	if !known {
 		stored = p.dummy
 	}
-	h, err := parse(stored.Reveal())
+	right, current, err := p.compare(stored.Reveal(), in.Answer)
 	if err != nil {
 		return authn.Verdict{}, fmt.Errorf("password: stored hash of %s: %w", in.Enrollment.ID, err)
 	}
-	right := subtle.ConstantTimeCompare(derive(in.Answer, h.salt, h.params, uint32(len(h.key))), h.key) == 1
 	v := authn.Verdict{OK: right && known}
-	if v.OK && h.params != p.params {
+	if v.OK && !current {
 		v.Replace = p.Hash(in.Answer)
 	}
 	return v, nil
+}
+
+// compare judges a password by a stored hash, ours or another system's. current is false for a hash that
+// today would be made otherwise.
+func (p *Password) compare(stored string, answer secret.Text) (right, current bool, err error) {
+	h, err := parse(stored)
+	if err != nil {
+		foreign, unknown := decode(stored)
+		if unknown != nil {
+			return false, false, unknown
+		}
+		right, err = matches(foreign, answer)
+		return right, false, err
+	}
+	right = subtle.ConstantTimeCompare(derive(answer, h.salt, h.params, uint32(len(h.key))), h.key) == 1
+	return right, h.params == p.params, nil
 }
 
 // derive compares what people mean, not how their keyboard composed it: NFC first, then bytes (S-02).
