@@ -194,11 +194,19 @@ func (n *node) answers() bool {
 	return err == nil && status == 200
 }
 
-func (n *node) healthy() bool {
-	ctx, done := context.WithTimeout(context.Background(), time.Second)
+// ready is what the node says to a load balancer.
+func (n *node) ready() bool {
+	ctx, done := context.WithTimeout(context.Background(), 2*time.Second)
 	defer done()
 	status, _, err := n.h.proxy.ask(ctx, n.addr, "/healthz")
 	return err == nil && status == 200
+}
+
+// untilUnready is how long it takes until a node says that it is not to be sent anything.
+func (h *house) untilUnready(most time.Duration) time.Duration {
+	began := time.Now()
+	_ = await(most, "unreadiness", func() bool { return !h.nodes[0].ready() })
+	return time.Since(began)
 }
 
 // open is the database, from below.

@@ -21,6 +21,7 @@ type ledger struct {
 	asked    []*visit // whose code was said to be on its way
 	enrolled []*visit // whose phone was set up
 	finished []*visit // whose right code was accepted, and what it gave
+	refused  []error  // what people could not make again
 }
 
 // A spentRefresh was traded by somebody.

@@ -9,4 +9,8 @@ var lines = []struct {
 }{
 	{"kill-sqlite", (*chaos).killSQLite},
 	{"kill-postgres", (*chaos).killPostgres},
+	{"storm", (*chaos).dyingNodes},
+	{"limits", (*chaos).limitsTogether},
+	{"disabled", (*chaos).disabled},
+	{"failover", (*chaos).failover},
 }

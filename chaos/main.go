@@ -33,16 +33,17 @@ type plan struct {
 	idle     int           // connections that do nothing
 	users    [2]int        // of the small and of the large organisation
 	messages int           // through gateways that fail
+	away     time.Duration // a primary, before another is promoted
 }
 
 var (
 	full = plan{
 		rounds: 100, load: 700 * time.Millisecond, crowd: 50, storm: time.Minute, gust: 2 * time.Second, guesses: 200,
-		flows: 10_000, idle: 2000, users: [2]int{1000, 1_000_000}, messages: 200,
+		flows: 10_000, idle: 2000, users: [2]int{1000, 1_000_000}, messages: 200, away: 5 * time.Second,
 	}
 	quick = plan{
 		rounds: 2, load: 300 * time.Millisecond, crowd: 6, storm: 5 * time.Second, gust: 2 * time.Second, guesses: 40,
-		flows: 50, idle: 50, users: [2]int{10, 100}, messages: 8,
+		flows: 50, idle: 50, users: [2]int{10, 100}, messages: 8, away: 1500 * time.Millisecond,
 	}
 )
 

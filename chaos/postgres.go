@@ -217,6 +217,16 @@ func (c *cluster) exec(query string) error {
 	return err
 }
 
+// ask reads one value.
+func (c *cluster) ask(query string, dest any) error {
+	pool, err := sql.Open("pgx", c.dsn())
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return pool.QueryRowContext(context.Background(), query).Scan(dest)
+}
+
 func (c *cluster) dsn() string { return dsnOf(url.Values{"sslmode": {"disable"}}, c) }
 
 // dsnOf names several servers, of which whoever may be written to is the right one.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -33,12 +34,12 @@ type standInConfig struct {
 	Listen, Origin, Data, DSN, Secret string
 	URLs                              []string
 	Master                            []byte
-	Ahead                             time.Duration
+	NoResend                          bool
 }
 
 func (n *node) standIn() *exec.Cmd {
 	self, _ := os.Executable()
-	c := standInConfig{Listen: n.addr, Origin: "http://" + n.h.proxy.addr, Data: n.h.data(), DSN: n.h.database, Secret: n.h.carrier.secret, Master: n.h.master, URLs: []string{n.h.carrier.url}}
+	c := standInConfig{Listen: n.addr, Origin: "http://" + n.h.proxy.addr, Data: n.h.data(), DSN: n.h.database, Secret: n.h.carrier.secret, Master: n.h.master, URLs: []string{n.h.carrier.url}, NoResend: strings.Contains(n.h.dir, "sends")}
 	if n.h.more != nil {
 		c.URLs = append(c.URLs, n.h.more.url)
 	}
@@ -79,9 +80,13 @@ func standIn(text string) error {
 		}
 		gs = append(gs, g)
 	}
+	codes := limit.DefaultCodes()
+	if c.NoResend {
+		codes.Resend = 0
+	}
 	h, err := wire.Build(ctx, wire.Parts{
 		Store: db, Keys: keys, Gateways: gs, Now: time.Now, Log: log, Origin: c.Origin, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		Countries: []int{1}, Flow: limit.DefaultFlow(), Codes: limit.DefaultCodes(), Sends: limit.DefaultSends(), Passwords: password.DefaultParams(),
+		Countries: []int{1}, Flow: limit.DefaultFlow(), Codes: codes, Sends: limit.DefaultSends(), Passwords: password.DefaultParams(),
 	})
 	if err != nil {
 		return err
