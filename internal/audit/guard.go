@@ -9,6 +9,7 @@ const (
 
 	MessageDelivered   Type = "message.delivered"
 	MessageUndelivered Type = "message.undelivered"
+	MessagesPaused     Type = "message.paused"
 	BudgetNear         Type = "message.budget.near"
 	BudgetSpent        Type = "message.budget.spent"
 )

@@ -60,4 +60,6 @@ type Verdict struct {
 // A Coder is an authenticator that sends codes; it derives them, so that they need not be stored.
 type Coder interface {
 	Code(Challenge) secret.Text
+	// Country is the region that a number belongs to (DE), for prices and budgets.
+	Country(number secret.Text) string
 }

@@ -271,7 +271,7 @@ func (w *Worker) settle(ctx context.Context, m store.Message, s store.MessageSta
 func (w *Worker) handBack(ctx context.Context, m store.Message, due time.Time) {
 	ctx, done := context.WithTimeout(ctx, timeout)
 	defer done()
-	err := w.Store.Update(ctx, func(tx store.Tx) error { return tx.Postpone(ctx, m.ID, w.name, due) })
+	err := w.Store.Update(ctx, func(tx store.Tx) error { return tx.Postpone(ctx, m.ID, w.name, due, m.Tried) })
 	if err != nil {
 		w.Log.ErrorContext(ctx, "handing a message back", "message", m.ID, "error", err, obs.Attrs(ctx))
 	}

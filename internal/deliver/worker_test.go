@@ -77,12 +77,12 @@ func (r *rows) Settle(_ context.Context, id, worker string, s store.MessageStatu
 	return nil
 }
 
-func (r *rows) Postpone(_ context.Context, id, worker string, due time.Time) error {
+func (r *rows) Postpone(_ context.Context, id, worker string, due time.Time, tried string) error {
 	m, ok := r.rows[id]
 	if !ok || m.Status != store.Waiting || m.Lease != worker {
 		return store.ErrStale
 	}
-	m.Lease, m.Due, m.Attempts = "", due, m.Attempts+1
+	m.Lease, m.Due, m.Attempts, m.Tried = "", due, m.Attempts+1, tried
 	r.rows[id] = m
 	return nil
 }

@@ -45,9 +45,10 @@ type Config struct {
 	Flow          limit.Flow
 	Codes         limit.Codes
 	Sends         limit.Sends
-	RevealUnknown bool   // S-24: tell that a name is unknown
-	Origin        string // https://id.example; its host ends a text message
-	Hashes        int    // password hashes at once; zero is one per core
+	Price         func(country string) int64 // what a message may cost at most, in millionths; nil is nothing
+	RevealUnknown bool                       // S-24: tell that a name is unknown
+	Origin        string                     // https://id.example; its host ends a text message
+	Hashes        int                        // password hashes at once; zero is one per core
 	Log           *slog.Logger
 }
 

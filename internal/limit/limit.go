@@ -40,33 +40,6 @@ func (c Codes) Suspension(failures int) time.Duration {
 	return min(d, 24*time.Hour)
 }
 
-// A Window is so many in so long.
-type Window struct {
-	Max int
-	Per time.Duration
-}
-
-// Sends are the numbers of text messages (S-32, S-33). A nil list limits nothing.
-type Sends struct {
-	PerNumber           []Window // without a success in between
-	PerNumberInAll      []Window
-	PerAccountUnproved  []Window // to numbers not yet verified
-	PerAccountNewNumber Window   // different numbers not yet verified
-	PerAccountInAll     []Window
-}
-
-// DefaultSends are the production numbers.
-func DefaultSends() Sends {
-	const day = 24 * time.Hour
-	return Sends{
-		PerNumber:           []Window{{5, 10 * time.Minute}, {10, day}},
-		PerNumberInAll:      []Window{{30, day}},
-		PerAccountUnproved:  []Window{{5, 10 * time.Minute}},
-		PerAccountNewNumber: Window{3, day},
-		PerAccountInAll:     []Window{{20, day}},
-	}
-}
-
 // Flow is how long an unfinished sign-in lives (S-18, S-23).
 type Flow struct {
 	Idle, Absolute time.Duration

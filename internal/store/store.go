@@ -48,8 +48,10 @@ type Tx interface {
 	Flows
 	Challenges
 	Failures
+	Guesses
 	Sends
 	Messages
+	Ledger
 	People
 	Groups
 	Organisation
@@ -112,39 +114,168 @@ type Failures interface {
 	Suspended(ctx context.Context, u ident.UserID, k ident.Kind) (time.Time, error)
 }
 
-// A Send is one text message as the limits see it.
-type Send struct {
-	ID     string
-	Number secret.Digest // keyed digest of the number
-	User   ident.UserID
+// A Guess is one password about to be judged, as the limits see it (S-26).
+type Guess struct {
+	Login  string // folded; or as typed, where that cannot be. Kept as a keyed digest alone
+	Source string // limit.Source of where it came from
+	Device string // a device that completed a sign-in with this login before; else empty
 	At     time.Time
-	Proved bool // the number was an enrolled one when it was sent
 }
 
-// Sends remembers messages, for the limits of S-14, S-32 and S-33.
+// A Ruling is what became of counting a guess.
+type Ruling struct {
+	Device  bool // counted against the device's own budget
+	Paused  bool // with this one, the source rests for the account
+	Stopped bool // with this one, the account takes passwords from known devices alone
+	Source  bool // refused because of the source, whoever the account is
+}
+
+// Guesses counts wrong passwords: in a row, by account and source and by account; and by source (S-26).
+type Guesses interface {
+	// CountGuess counts a guess as a failure, before it is judged. ErrSpent means that it must not be judged, and
+	// that nothing was counted; the ruling comes with it. On a device with budget left only the device's own
+	// failures refuse, so that nobody else can keep its owner out (S-27).
+	CountGuess(ctx context.Context, g Guess, l limit.Passwords) (Ruling, error)
+	// CountRefusal counts for its source a guess that was refused: it answers like a failure and costs as much.
+	// ErrSpent if the source has none left.
+	CountRefusal(ctx context.Context, g Guess, l limit.Passwords) error
+	// ClearGuess is what a right password does: the row of failures ends where it was counted, and for the
+	// account; for the source this one is taken back. Device is empty if the guess was not counted there.
+	ClearGuess(ctx context.Context, g Guess, l limit.Passwords) error
+	// ForgetGuesses is what a recovery and an administrator do: the login has never failed anywhere.
+	ForgetGuesses(ctx context.Context, login string) error
+	// KnowsDevice reports whether a sign-in with this login was completed on the device.
+	KnowsDevice(ctx context.Context, login string, device secret.Digest) (bool, error)
+	// RememberDevice is what completing one does.
+	RememberDevice(ctx context.Context, login string, device secret.Digest, at time.Time) error
+}
+
+// A Send is one text message as the limits see it.
+type Send struct {
+	ID      string
+	Number  secret.Digest // keyed digest of the number
+	Block   secret.Digest // keyed digest of the number without its last four digits
+	Address secret.Digest // keyed digest of the client's address; zero if nobody asked over a network
+	User    ident.UserID
+	Country string // region of the number: DE
+	At      time.Time
+	Proved  bool   // the number was an enrolled one when it was sent
+	Cost    int64  // what was taken from the budgets for it, in millionths
+	Gateway string // that took it; empty until then, and again after a success
+}
+
+// Sends remembers messages, for the limits of S-14 and S-32 to S-34.
 type Sends interface {
-	// HoldSends makes transactions about one number or user take turns until they end, so that counting
-	// and adding cannot race. Call it before the reads.
-	HoldSends(ctx context.Context, number secret.Digest, u ident.UserID) error
-	// LastSend is when the number last got a message; zero if never.
-	LastSend(ctx context.Context, number secret.Digest) (time.Time, error)
-	// CountSends counts what was sent since, by number or by user (the other one empty).
+	// HoldSends makes transactions about one number, block, address or user take turns until they end, so
+	// that counting and adding cannot race. Call it before the reads.
+	HoldSends(ctx context.Context, s Send) error
+	// LastSend is when the number last got a message, and by which gateway; zero if never.
+	LastSend(ctx context.Context, number secret.Digest) (Send, error)
+	// CountSends counts what was sent since, by the first of number, block, address and user that is given.
 	CountSends(ctx context.Context, q SendQuery) (int, error)
 	AddSend(ctx context.Context, s Send) error
 	// ClearSends is what a success does for the number: it stops counting for queries with Open.
 	ClearSends(ctx context.Context, number secret.Digest) error
-	// DropSend gives the allowance back when a gateway did not take the message (S-36).
+	// DropSend gives the allowance back when a gateway did not take the message, and what it took from the
+	// budgets (S-36).
 	DropSend(ctx context.Context, id string) error
+	// SentBy notes the gateway that took the message.
+	SentBy(ctx context.Context, id, gateway string) error
+	// Conversion looks at the last messages to numbers that were not proved: how many there are, up to
+	// q.Last, and how many of them were followed by a success (S-34).
+	Conversion(ctx context.Context, q ConversionQuery) (sent, verified int, err error)
+	// Pause stops a scope until then; false if it is stopped already.
+	Pause(ctx context.Context, scope string, now, until time.Time) (bool, error)
+	// Paused returns until when a scope was last stopped; zero if never.
+	Paused(ctx context.Context, scope string) (time.Time, error)
 }
 
 // A SendQuery says which messages to count.
 type SendQuery struct {
 	Number   secret.Digest // or zero
+	Block    secret.Digest // or zero
+	Address  secret.Digest // or zero
 	User     ident.UserID  // or empty
 	Since    time.Time     // messages after it: one sent just then has left the window
 	Open     bool          // only those that no success has cleared
 	Unproved bool          // only those to numbers not enrolled then
 	Numbers  bool          // count different numbers, not messages
+}
+
+// A ConversionQuery says which messages to look at. Those that are known to have been lost on the way are not
+// among them, for nobody could answer, nor are those that still may be answered.
+type ConversionQuery struct {
+	Country string        // or empty
+	Block   secret.Digest // if it is
+	Since   time.Time     // only messages after it
+	Settled time.Time     // what was sent after it, and not verified, may still be
+	Last    int
+}
+
+// A Take is one message that asks for its part of a budget.
+type Take struct {
+	Scope string // region; empty is everything
+	Cap   limit.Cap
+	At    time.Time
+	Cost  int64
+}
+
+// Starts is when the window began, and Ends when it ends.
+func (t Take) Starts() time.Time { return t.At.UTC().Truncate(t.Cap.Per) }
+
+// Ends is when the window ends.
+func (t Take) Ends() time.Time { return t.Starts().Add(t.Cap.Per) }
+
+// Ledger keeps what messages cost, and what may be spent (S-35).
+type Ledger interface {
+	// TakeBudget counts a message in a window by one conditional statement, or is ErrSpent. low tells that
+	// the window has just come to [limit.Low]; it is told once.
+	TakeBudget(ctx context.Context, t Take) (low bool, err error)
+	// PutCharge adds a line, unless there is one for that message and gateway: nobody is charged twice. A
+	// line that was not sure becomes so if c is.
+	PutCharge(ctx context.Context, c Charge) error
+	// Deliver notes what a gateway reported about a message, and returns the line; ErrNotFound if there is
+	// none, ErrStale if the same was reported before, or that it was delivered.
+	Deliver(ctx context.Context, message, gateway string, d Delivery, at time.Time) (Charge, error)
+	// Spent sums up the lines from since to before until, by day, country, gateway and currency, in that order.
+	Spent(ctx context.Context, since, until time.Time) ([]Spent, error)
+}
+
+// Delivery is what became of a message that a gateway took.
+type Delivery string
+
+// It is not known at first, and for some gateways never.
+const (
+	Unreported  Delivery = ""
+	Delivered   Delivery = "delivered"
+	Undelivered Delivery = "undelivered"
+)
+
+// A Charge is a line of the ledger: one message that one gateway took.
+type Charge struct {
+	Message  string
+	Gateway  string
+	Country  string
+	At       time.Time
+	Sure     bool // the gateway said that it took it; else no answer came
+	Price    int64
+	Currency string
+	Send     string // the Send that it was counted as
+	Proved   bool   // the number was an enrolled one
+	Delivery Delivery
+}
+
+// Spent is a sum of the ledger.
+type Spent struct {
+	Day                    time.Time
+	Country                string
+	Gateway                string
+	Currency               string
+	Messages               int   // that the gateway said it took
+	Price                  int64 // of them, in millionths
+	Unsure                 int   // that it may have taken
+	UnsurePrice            int64
+	Delivered, Undelivered int
 }
 
 // MessageStatus is where a message stands.
@@ -161,13 +292,17 @@ const (
 // A Message is an outbox row: something to tell somebody, written in the commit that caused it.
 type Message struct {
 	ID       string // also the idempotency key towards gateways
-	Channel  string // sms
+	Channel  string // sms, email
 	To       secret.Text
 	Body     secret.Text
+	Country  string // region of a number: DE
+	Proved   bool   // the number was an enrolled one
+	Avoid    string // the gateway to ask last: a message by it was not answered
 	Send     string // the Send to drop when it fails; may be empty
 	Created  time.Time
 	NotAfter time.Time // not sent any more after this: the code is dead
 	Attempts int
+	Tried    string // what the worker wants to remember of them
 	Status   MessageStatus
 	Due      time.Time // next attempt; or, with a lease, when another node may take it
 	Lease    string    // who has it in hand
@@ -184,7 +319,9 @@ type Messages interface {
 	// forgets number and body: what was sent is not kept.
 	Settle(ctx context.Context, id, worker string, s MessageStatus, at time.Time) error
 	// Postpone hands a message back to be tried again at due, with one more attempt counted.
-	Postpone(ctx context.Context, id, worker string, due time.Time) error
+	Postpone(ctx context.Context, id, worker string, due time.Time, tried string) error
+	// Message returns a message without number and body, settled or not.
+	Message(ctx context.Context, id string) (Message, error)
 }
 
 // People keeps users and their enrollments.
@@ -336,6 +473,37 @@ type Audit interface {
 	Record(ctx context.Context, events ...audit.Event) error
 	// Events returns up to n events after the given position, and the position after them.
 	Events(ctx context.Context, after int64, n int) (events []audit.Event, next int64, err error)
+	// Search returns up to n events that q asks for with their places, oldest first.
+	Search(ctx context.Context, q AuditQuery, n int) ([]audit.Entry, error)
+	// AddSeal keeps a seal; one of the same place is kept as it was.
+	AddSeal(ctx context.Context, s audit.Seal) error
+	// Seal returns the last seal at or before a place, zero if there is none.
+	Seal(ctx context.Context, seq int64) (audit.Seal, error)
+	// SealBefore returns the last seal made before a time, zero if there is none.
+	SealBefore(ctx context.Context, at time.Time) (audit.Seal, error)
+	// TrimAudit removes up to n of the oldest events, none of them after seq (S-73).
+	TrimAudit(ctx context.Context, seq int64, n int) (removed int, err error)
+	// Backlogs counts what waits for somebody to do something about it.
+	Backlogs(ctx context.Context) (Backlogs, error)
+}
+
+// An AuditQuery says which events to find; what is empty does not matter.
+type AuditQuery struct {
+	After  int64      // only places after this one
+	Type   audit.Type // one type, or with a dot at the end all that begin so
+	User   string
+	Client string
+	Source string    // the address
+	Since  time.Time // that one too
+	Until  time.Time // not that one
+	Last   bool      // the newest n instead of the oldest
+}
+
+// Backlogs are the queues that are in the database.
+type Backlogs struct {
+	Messages int       // waiting to be sent
+	Oldest   time.Time // when the oldest of them was written; zero without any
+	Unsealed int       // audit events that no seal covers yet
 }
 
 // Sweeper removes what has expired, in small batches (S-86). A DB offers it. Sent messages count towards
@@ -349,4 +517,50 @@ type Sweeper interface {
 // Resetter empties a database back to nothing but its schema. Only the dev door uses it.
 type Resetter interface {
 	Reset(ctx context.Context) error
+}
+
+// A MasterKey is a master key as a database knows it.
+type MasterKey struct {
+	ID     secret.KeyID
+	Seals  bool // new values are sealed with it
+	Held   bool // this process has it
+	Values int  // how many values it has sealed
+}
+
+// A Node is a server that was seen on the database within the last minute.
+type Node struct {
+	ID    string
+	Seen  time.Time // by the database's clock
+	Seals secret.KeyID
+	Holds []secret.KeyID
+}
+
+// A Resealing is how far sealing everything anew has come. The zero one begins.
+type Resealing struct {
+	Column int    // the database's affair
+	After  string // likewise
+	Done   int
+	Broken []string // values that no key opens, by column and row
+	Over   bool
+}
+
+// MasterKeys moves a database from one master key to another while servers run on it. A DB offers it. One key
+// seals; a process that lacks a key that may have sealed something is refused when it opens the database.
+type MasterKeys interface {
+	// MasterKeys returns the keys that may have sealed something, and then those that this process holds beside them.
+	MasterKeys(ctx context.Context) ([]MasterKey, error)
+	// SealWith makes a key of the ring the one that seals: here at once, on other nodes when they follow. It is
+	// ErrStale, and says who, if a node does not hold the key.
+	SealWith(ctx context.Context, id secret.KeyID) error
+	// Follow makes this process seal with the key that SealWith chose, and tells others that it is there. Every
+	// server does so every few seconds, and Leaves when it ends.
+	Follow(ctx context.Context, node string) error
+	Leave(ctx context.Context, node string) error
+	Nodes(ctx context.Context) ([]Node, error)
+	// Reseal looks for up to n values that another key has sealed and seals them with the one that seals. It may
+	// be broken off at any time and begun again.
+	Reseal(ctx context.Context, r Resealing, n int) (Resealing, error)
+	// DropMasterKeys forgets all keys but the one that seals: the database opens without them from now on. It is
+	// ErrStale if they have sealed anything that is still there.
+	DropMasterKeys(ctx context.Context) ([]secret.KeyID, error)
 }

@@ -27,8 +27,11 @@ const Digits = 6
 // Config says how numbers and codes are made.
 type Config struct {
 	Keys *secret.Keys
-	// Countries are the calling codes that may be texted, without +. Nil allows all (dev); empty allows none (S-31).
+	// Countries are the calling codes that may be texted, without +, and Regions the regions (DE). Both nil allows
+	// all (dev); empty allows none (S-31). The code 1 is the United States and Canada: what else has it is no
+	// part of them, costs many times as much, and has to be listed by its region.
 	Countries []int
+	Regions   []string
 	// Pin fixes the code of a number, for tests. Only the dev door sets it.
 	Pin func(number string) (code string, ok bool)
 }
@@ -133,8 +136,8 @@ func (p *Phone) normalise(typed string) (string, error) {
 	switch {
 	case slices.Contains(nobody, code):
 		return "", fmt.Errorf("+%d is no country", code)
-	case p.c.Countries != nil && !slices.Contains(p.c.Countries, code):
-		return "", fmt.Errorf("+%d is not allowed", code)
+	case !p.c.allow(code, regionOf(parsed)):
+		return "", fmt.Errorf("+%d in %s is not allowed", code, regionOf(parsed))
 	case !phonenumbers.IsPossibleNumber(parsed):
 		return "", fmt.Errorf("not a length for +%d", code)
 	}
@@ -143,7 +146,8 @@ func (p *Phone) normalise(typed string) (string, error) {
 		phonenumbers.PERSONAL_NUMBER: // +44 70: forwarded at the sender's expense
 		return "", fmt.Errorf("a service number")
 	}
-	if strings.HasPrefix(number, "+1900") { // premium, assigned or not: the library knows the assigned ones only
+	// Premium, assigned or not: the library knows the assigned area codes only, and no exchanges.
+	if strings.HasPrefix(number, "+1900") || code == northAmerica && number[5:8] == "976" {
 		return "", fmt.Errorf("a premium number")
 	}
 	// What remains must be what was typed: a national prefix that the parser dropped is not ours to drop.
@@ -151,6 +155,36 @@ func (p *Phone) normalise(typed string) (string, error) {
 		return "", fmt.Errorf("not in the international form")
 	}
 	return number, nil
+}
+
+// northAmerica is the calling code that two dozen countries share.
+const northAmerica = 1
+
+func (c Config) allow(code int, region string) bool {
+	switch {
+	case c.Countries == nil && c.Regions == nil, slices.Contains(c.Regions, region):
+		return true
+	case code == northAmerica && region != "US" && region != "CA":
+		return false
+	}
+	return slices.Contains(c.Countries, code)
+}
+
+// regionOf is the region of a number, and of one that nobody was given the main region of its calling code.
+func regionOf(number *phonenumbers.PhoneNumber) string {
+	if region := phonenumbers.GetRegionCodeForNumber(number); region != "" {
+		return region
+	}
+	return phonenumbers.GetRegionCodeForCountryCode(int(number.GetCountryCode()))
+}
+
+// Country is the region of a number as [Phone.Number] returned it, DE; empty if it has none.
+func (p *Phone) Country(number secret.Text) string {
+	parsed, err := phonenumbers.Parse(number.Reveal(), "")
+	if err != nil {
+		return ""
+	}
+	return regionOf(parsed)
 }
 
 // Mask shows the calling code and the last four digits, and nothing else (S-37).

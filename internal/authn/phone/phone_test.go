@@ -1,6 +1,7 @@
 package phone_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ func TestS30_Numbers(t *testing.T) {
 		"+999123456789":            "", // nobody's calling code
 		"+19005551234":             "", // premium rate
 		"+19001234567":             "", // the same, a number that is not assigned
+		"+12129761234":             "", // premium exchange
+		"+12429761234":             "", // the same on an island
 		"+447012345678":            "", // a personal number, forwarded at the sender's expense
 		"+979123456789":            "", // international premium rate
 		"+881612345678":            "", // satellite
@@ -68,21 +71,44 @@ func TestS30_Numbers(t *testing.T) {
 }
 
 func TestS31_OnlyListedCountries(t *testing.T) {
+	const american, unassigned, canadian, jamaican, puertoRican, german, british, guernsey = "+12025550143", "+15551234567", "+14165550123",
+		"+18765551234", "+17875550123", "+4915123456789", "+447911123456", "+447781123456"
+	all := []string{american, unassigned, canadian, jamaican, puertoRican, german, british, guernsey}
 	for name, c := range map[string]struct {
 		countries []int
-		ok        bool
+		regions   []string
+		allowed   []string
 	}{
-		"listed":             {[]int{49, 1}, true},
-		"not listed":         {[]int{49}, false},
-		"empty sends to nil": {[]int{}, false},
-		"nil is dev":         {nil, true},
+		"codes":                             {[]int{49, 1}, nil, []string{american, unassigned, canadian, german}},
+		"another code":                      {[]int{49}, nil, []string{german}},
+		"S-30 an island is listed":          {[]int{1}, []string{"JM"}, []string{american, unassigned, canadian, jamaican}},
+		"S-30 the islands are not +1":       {[]int{1}, nil, []string{american, unassigned, canadian}},
+		"a region alone":                    {nil, []string{"US"}, []string{american, unassigned}},
+		"a code is all regions that use it": {[]int{44}, nil, []string{british, guernsey}},
+		"a region is not its neighbour":     {[]int{}, []string{"GB"}, []string{british}},
+		"empty sends to nobody":             {[]int{}, nil, nil},
+		"an empty list of regions, too":     {nil, []string{}, nil},
+		"nil is dev":                        {nil, nil, all},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := phone.New(phone.Config{Keys: keys(t), Countries: c.countries}).Number("+15551234567")
-			if (err == nil) != c.ok {
-				t.Errorf("got %v", err)
+			p := phone.New(phone.Config{Keys: keys(t), Countries: c.countries, Regions: c.regions})
+			for _, number := range all {
+				if _, err := p.Number(number); (err == nil) != slices.Contains(c.allowed, number) {
+					t.Errorf("%s: %v", number, err)
+				}
 			}
 		})
+	}
+}
+
+func TestCountry(t *testing.T) {
+	p := phone.New(phone.Config{Keys: keys(t)})
+	for number, want := range map[string]string{
+		"+12025550143": "US", "+15551234567": "US", "+18765551234": "JM", "+4915123456789": "DE", "+77012345678": "KZ", "nonsense": "",
+	} {
+		if got := p.Country(secret.Text(number)); got != want {
+			t.Errorf("%s is in %q, want %q", number, got, want)
+		}
 	}
 }
 

@@ -15,11 +15,26 @@ import (
 const grace = 24 * time.Hour
 
 func (t *tx) AddMessage(ctx context.Context, m store.Message) error {
-	return added(t.exec(ctx, `INSERT INTO messages (id, channel, recipient, body, send_id, created, not_after, attempts, status, due, lease, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
-		args{m.ID, m.Channel, t.seal(messageRecipient, m.ID, []byte(m.To)), t.seal(messageBody, m.ID, []byte(m.Body)), m.Send,
-			micros(m.Created), micros(m.NotAfter), int64(m.Attempts), string(cmp.Or(m.Status, store.Waiting)),
+	return added(t.exec(ctx, `INSERT INTO messages (id, channel, recipient, body, country, proved, avoid, send_id, created, not_after,
+		attempts, tried, status, due, lease, ended)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING`,
+		args{m.ID, m.Channel, t.seal(messageRecipient, m.ID, []byte(m.To)), t.seal(messageBody, m.ID, []byte(m.Body)), m.Country, m.Proved,
+			m.Avoid, m.Send, micros(m.Created), micros(m.NotAfter), int64(m.Attempts), m.Tried, string(cmp.Or(m.Status, store.Waiting)),
 			micros(m.Due), m.Lease, micros(m.NotAfter.Add(grace))}))
+}
+
+// messageColumns are those of a message that anybody may see.
+const messageColumns = `id, channel, country, proved, avoid, send_id, created, not_after, attempts, tried, status, due, lease`
+
+func messageInto(m *store.Message) []any {
+	return []any{&m.ID, &m.Channel, &m.Country, &m.Proved, &m.Avoid, &m.Send, timeInto{&m.Created}, timeInto{&m.NotAfter}, &m.Attempts,
+		&m.Tried, (*string)(&m.Status), timeInto{&m.Due}, &m.Lease}
+}
+
+func (t *tx) Message(ctx context.Context, id string) (store.Message, error) {
+	var m store.Message
+	err := t.one(ctx, `SELECT `+messageColumns+` FROM messages WHERE id = $1`, args{id}, messageInto(&m)...)
+	return m, err
 }
 
 // leaseMessages takes what is due. The condition is checked again on the locked rows, so a message
@@ -27,7 +42,7 @@ func (t *tx) AddMessage(ctx context.Context, m store.Message) error {
 func leaseMessages(skipLocked string) string {
 	return `UPDATE messages SET lease = $1, due = $2 WHERE id IN
 		(SELECT id FROM messages WHERE status = 'waiting' AND due <= $3 ORDER BY due LIMIT $4` + skipLocked + `)
-		RETURNING id, channel, recipient, body, send_id, created, not_after, attempts, status, due, lease`
+		RETURNING recipient, body, ` + messageColumns
 }
 
 func (t *tx) LeaseMessages(ctx context.Context, worker string, now, until time.Time, n int) ([]store.Message, error) {
@@ -37,8 +52,7 @@ func (t *tx) LeaseMessages(ctx context.Context, worker string, now, until time.T
 	err := t.each(ctx, t.db.text.lease, args{worker, micros(until), micros(now), int64(n)}, func(rows *sql.Rows) error {
 		var m store.Message
 		var s sealed
-		err := rows.Scan(&m.ID, &m.Channel, &s.to, &s.body, &m.Send, timeInto{&m.Created}, timeInto{&m.NotAfter}, &m.Attempts,
-			(*string)(&m.Status), timeInto{&m.Due}, &m.Lease)
+		err := rows.Scan(append([]any{&s.to, &s.body}, messageInto(&m)...)...)
 		all, hidden = append(all, m), append(hidden, s)
 		return err
 	})
@@ -68,9 +82,9 @@ func (t *tx) Settle(ctx context.Context, id, worker string, s store.MessageStatu
 		args{id, worker, string(s), micros(at)}))
 }
 
-func (t *tx) Postpone(ctx context.Context, id, worker string, due time.Time) error {
-	return stale(t.exec(ctx, `UPDATE messages SET attempts = attempts + 1, due = $3, lease = ''`+mine,
-		args{id, worker, micros(due)}))
+func (t *tx) Postpone(ctx context.Context, id, worker string, due time.Time, tried string) error {
+	return stale(t.exec(ctx, `UPDATE messages SET attempts = attempts + 1, due = $3, tried = $4, lease = ''`+mine,
+		args{id, worker, micros(due), tried}))
 }
 
 // stale judges a conditional UPDATE.

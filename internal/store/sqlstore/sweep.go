@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/store"
 )
 
@@ -30,6 +32,13 @@ var swept = []sweeping{
 	{"revoked_tokens", "jti", "expires", 0},
 	{"messages", "id", "ended", 0},
 	{"sends", "id", "sent", kept},
+	{"password_failures", "account", "ends", 0},
+	{"source_failures", "source", "ends", 0},
+	{"known_devices", "account", "seen", limit.DeviceMemory},
+	{"request_counts", "counted", "ends", 0},
+	{"pauses", "scope", "ends", kept}, // what was sent before the last one does not count against anybody again
+	{"budgets", "id", "ends", 0},
+	{"charges", "message", "at", ledgerKept},
 }
 
 // batch is how many rows one statement deletes.
@@ -98,15 +107,19 @@ func (s sweeping) args(before time.Time, keys []any) args {
 func (db *DB) Reset(ctx context.Context) error {
 	return db.Update(ctx, func(st store.Tx) error {
 		t := st.(*tx)
-		for _, table := range []string{"flows", "challenges", "failures", "sends", "messages", "enrollments", "users", "user_groups", "authenticators",
-			"clients", "servers", "codes", "grants", "refreshes", "revoked_tokens", "signing_keys", "audit_events"} {
+		for _, table := range []string{"flows", "challenges", "failures", "sends", "messages", "pauses", "budgets", "charges", "enrollments", "users", "user_groups", "authenticators",
+			"clients", "servers", "codes", "grants", "refreshes", "revoked_tokens", "signing_keys", "audit_events",
+			"password_failures", "source_failures", "known_devices", "request_counts"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table, nil); err != nil {
 				return err
 			}
 		}
-		if _, err := t.exec(ctx, `DELETE FROM settings WHERE name <> $1`, args{settingNeeds}); err != nil {
+		// What belongs to the master keys stays, so that those who are working on the database may go on.
+		if _, err := t.exec(ctx, `DELETE FROM settings WHERE name NOT IN ($1, $2, $3, $4)`,
+			args{settingNeeds, settingRoot, settingKeyCheck, settingSeals}); err != nil {
 			return err
 		}
-		return t.claim(ctx)
+		_, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)`, args{settingOrg, ident.NewID("00o")})
+		return err
 	})
 }

@@ -165,7 +165,7 @@ func signIn(db store.DB, id string) error {
 		}),
 		step(func(tx store.Tx, s *flow.State) error { // a code is sent
 			s.Current = flow.Current{Kind: ident.Phone, Method: ident.MethodSMS, Challenge: c.ID, Number: c.Number, Hint: "+1 XXX-XXX-0100"}
-			if err := tx.HoldSends(ctx, number, "00u1"); err != nil {
+			if err := tx.HoldSends(ctx, store.Send{Number: number, User: "00u1"}); err != nil {
 				return err
 			}
 			if _, err := tx.LastSend(ctx, number); err != nil {

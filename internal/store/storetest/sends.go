@@ -22,7 +22,7 @@ func count(t *testing.T, db store.DB, q store.SendQuery) (n int) {
 // capped adds a send unless there are max already, as a caller does that keeps a limit.
 func capped(db store.DB, s store.Send, q store.SendQuery, max int) error {
 	return db.Update(ctx, func(tx store.Tx) error {
-		if err := tx.HoldSends(ctx, s.Number, s.User); err != nil {
+		if err := tx.HoldSends(ctx, s); err != nil {
 			return err
 		}
 		n, err := tx.CountSends(ctx, q)
@@ -41,8 +41,9 @@ var errCapped = errors.New("the cap is reached")
 var sends = map[string]func(*testing.T, store.DB){
 	"sends/S-14 the last one to a number": func(t *testing.T, db store.DB) {
 		last := func(name string) (at time.Time) {
-			read(t, db, func(tx store.Tx) (err error) {
-				at, err = tx.LastSend(ctx, digest(name))
+			read(t, db, func(tx store.Tx) error {
+				s, err := tx.LastSend(ctx, digest(name))
+				at = s.At
 				return err
 			})
 			return at
@@ -203,7 +204,7 @@ var messages = map[string]func(*testing.T, store.DB){
 		same(t, ids(lease(t, db, "second", now, now.Add(time.Minute), 9)), []string(nil))
 		same(t, ids(lease(t, db, "second", m.Due, now.Add(time.Minute), 9)), []string{"a"})
 		refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.Settle(ctx, "a", "first", store.Sent, now) })
-		refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.Postpone(ctx, "a", "first", now) })
+		refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.Postpone(ctx, "a", "first", now, "") })
 		write(t, db, func(tx store.Tx) error { return tx.Settle(ctx, "a", "second", store.Sent, now) })
 	},
 	"messages/S-81 who is late may settle if nobody took over": func(t *testing.T, db store.DB) {
@@ -216,16 +217,16 @@ var messages = map[string]func(*testing.T, store.DB){
 		write(t, db, func(tx store.Tx) error { return tx.AddMessage(ctx, aMessage("a")) })
 		write(t, db, func(tx store.Tx) error { return tx.Settle(ctx, "a", "w", store.Refused, now) })
 		refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.Settle(ctx, "a", "w", store.Sent, now) })
-		refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.Postpone(ctx, "a", "w", now) })
+		refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.Postpone(ctx, "a", "w", now, "") })
 		same(t, ids(lease(t, db, "w", now.Add(time.Hour), now.Add(2*time.Hour), 9)), []string(nil))
 	},
 	"messages/postponed: later, one attempt more, in nobody's hands": func(t *testing.T, db store.DB) {
 		write(t, db, func(tx store.Tx) error { return tx.AddMessage(ctx, aMessage("a")) })
 		lease(t, db, "first", now, now.Add(time.Hour), 9)
-		write(t, db, func(tx store.Tx) error { return tx.Postpone(ctx, "a", "first", now.Add(time.Second)) })
+		write(t, db, func(tx store.Tx) error { return tx.Postpone(ctx, "a", "first", now.Add(time.Second), "a=1") })
 		same(t, ids(lease(t, db, "second", now, now.Add(time.Hour), 9)), []string(nil))
 		got := lease(t, db, "second", now.Add(time.Second), now.Add(time.Hour), 9)
-		if len(got) != 1 || got[0].Attempts != 1 || got[0].Lease != "second" {
+		if len(got) != 1 || got[0].Attempts != 1 || got[0].Tried != "a=1" || got[0].Lease != "second" {
 			t.Errorf("got %+v", got)
 		}
 	},
