@@ -34,7 +34,7 @@ func Run(t *testing.T, home func(*testing.T) Home) {
 			t.Run(name, func(t *testing.T) { part[name](t, home(t)) })
 		}
 	}
-	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, sends, messages, people, groups, organisation, codes, grants, signingKeys, events, sweeps} {
+	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, sends, messages, people, groups, organisation, codes, grants, signingKeys, events, sweeps} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) { part[name](t, open(t, home(t))) })
 		}
