@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -40,6 +39,7 @@ func ParseKeyID(s string) (KeyID, error) {
 // the derived keys come from the oldest key of the ring.
 type Keys struct {
 	ring    []sealer
+	first   Root // of the oldest master key
 	sealing atomic.Pointer[sealer]
 	derived atomic.Pointer[derived]
 }
@@ -49,15 +49,12 @@ type sealer struct {
 	aead cipher.AEAD
 }
 
-// derived are the keys of the keyed functions.
-type derived struct{ keys map[string][]byte }
-
 // NewKeys makes a ring of master keys, newest first.
 func NewKeys(masters ...[KeySize]byte) (*Keys, error) {
 	if len(masters) == 0 {
 		return nil, errors.New("secret: a key ring needs at least one master key")
 	}
-	k := &Keys{}
+	k := &Keys{first: Root{base: masters[len(masters)-1]}}
 	for _, m := range masters {
 		s, err := newSealer(m)
 		if err != nil {
@@ -66,7 +63,7 @@ func NewKeys(masters ...[KeySize]byte) (*Keys, error) {
 		k.ring = append(k.ring, s)
 	}
 	k.sealing.Store(&k.ring[0])
-	return k, k.Adopt(Root{base: masters[len(masters)-1]})
+	return k, k.Adopt(k.first)
 }
 
 func newSealer(master [KeySize]byte) (sealer, error) {
@@ -138,25 +135,13 @@ const (
 	MACAnswer      = "repeated answer" // S-23: recognising the very same answer
 	MACCheck       = "key check"       // S-70: does this master key belong to this database
 	MACBackup      = "backup"          // S-83: nobody without the master key changes a backup unnoticed
+	MACAudit       = "audit log"       // S-73: nobody without the master key rewrites the log unnoticed
 )
 
-var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup}
+var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup, MACAudit}
 
 // MAC is HMAC-SHA-256 under the key that belongs to label, over the parts, each with its length.
-func (k *Keys) MAC(label string, parts ...string) Digest {
-	key, ok := k.derived.Load().keys[label]
-	if !ok {
-		panic("secret: MAC for a label that is not in the list: " + label) // a programming error, found by any test
-	}
-	h := hmac.New(sha256.New, key)
-	var n [8]byte
-	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
-	}
-	return Digest(h.Sum(nil))
-}
+func (k *Keys) MAC(label string, parts ...string) Digest { return k.derived.Load().mac(label, parts) }
 
 // Token is MAC as the 43 letters that go over the wire.
 func (k *Keys) Token(label string, parts ...string) Text {

@@ -2,7 +2,9 @@ package secret
 
 import (
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,31 +24,68 @@ type Root struct {
 // NewRoot makes a root.
 func NewRoot() Root { return Root{base: [KeySize]byte(Bytes(KeySize))} }
 
-// KeepDerived makes a root that derives what k derives now. What gets a label later comes from the new root alone.
-func (k *Keys) KeepDerived() Root {
+// KeepDerived makes a root that derives what the ring derived before there were roots, from its oldest key.
+// What gets a label later comes from the new root alone.
+func (k *Keys) KeepDerived() (Root, error) {
+	d, err := k.first.derive()
+	if err != nil {
+		return Root{}, err
+	}
 	r := NewRoot()
-	r.kept = maps.Clone(k.derived.Load().keys)
-	return r
+	r.kept = d
+	return r, nil
 }
 
 // Adopt makes the derived keys those of a root.
 func (k *Keys) Adopt(r Root) error {
-	d := &derived{maps.Clone(r.kept)}
-	if d.keys == nil {
-		d.keys = map[string][]byte{}
+	d, err := r.derive()
+	if err == nil {
+		k.derived.Store(&d)
 	}
+	return err
+}
+
+// MAC is what [Keys.MAC] is once the root was adopted.
+func (r Root) MAC(label string, parts ...string) (Digest, error) {
+	d, err := r.derive()
+	if err != nil {
+		return Digest{}, err
+	}
+	return d.mac(label, parts), nil
+}
+
+// derived are the keys of the keyed functions, by label.
+type derived map[string][]byte
+
+func (r Root) derive() (derived, error) {
+	d := derived{}
+	maps.Copy(d, r.kept)
 	for _, label := range labels {
-		if d.keys[label] != nil {
+		if d[label] != nil {
 			continue
 		}
 		key, err := hkdf.Key(sha256.New, r.base[:], nil, "latchkey "+label, sha256.Size)
 		if err != nil {
-			return fmt.Errorf("secret: deriving %s: %w", label, err)
+			return nil, fmt.Errorf("secret: deriving %s: %w", label, err)
 		}
-		d.keys[label] = key
+		d[label] = key
 	}
-	k.derived.Store(d)
-	return nil
+	return d, nil
+}
+
+func (d derived) mac(label string, parts []string) Digest {
+	key, ok := d[label]
+	if !ok {
+		panic("secret: MAC for a label that is not in the list: " + label) // a programming error, found by any test
+	}
+	h := hmac.New(sha256.New, key)
+	var n [8]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+		h.Write(n[:])
+		h.Write([]byte(p))
+	}
+	return Digest(h.Sum(nil))
 }
 
 // rootRow is a root as it is stored, to be sealed.

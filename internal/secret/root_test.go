@@ -24,7 +24,10 @@ func ring(t *testing.T, masters ...byte) *secret.Keys {
 func TestRootsOutliveMasterKeys(t *testing.T) {
 	old := ring(t, 1)
 	code := old.MAC(secret.MACCode, "x")
-	kept := old.KeepDerived()
+	kept, err := old.KeepDerived()
+	if err != nil {
+		t.Fatal(err)
+	}
 	parsed, err := secret.ParseRoot(kept.Marshal())
 	if err != nil {
 		t.Fatal(err)
@@ -36,8 +39,11 @@ func TestRootsOutliveMasterKeys(t *testing.T) {
 	if newer.MAC(secret.MACCode, "x") != code || newer.MAC(secret.MACPhone, "x") != old.MAC(secret.MACPhone, "x") {
 		t.Error("what is derived changed with the master key")
 	}
-	if again := newer.KeepDerived(); bytes.Equal(again.Marshal(), kept.Marshal()) {
+	if again, err := old.KeepDerived(); err != nil || bytes.Equal(again.Marshal(), kept.Marshal()) {
 		t.Error("two roots are one: the second is not random")
+	}
+	if m, err := kept.MAC(secret.MACCode, "x"); err != nil || m != code {
+		t.Errorf("before it is adopted a root derives something else: %v", err)
 	}
 	// With the root in hand nobody opens what the master key sealed, nor learns the key.
 	master := [secret.KeySize]byte{1}

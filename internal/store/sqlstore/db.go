@@ -20,9 +20,6 @@ import (
 	"latchkey.dev/internal/store"
 )
 
-// ErrWrongKey refuses a master key that is not the one this database was begun with (S-70).
-var ErrWrongKey = errors.New("sqlstore: this database was begun with another master key")
-
 // A Querier runs statements in one transaction.
 type Querier interface {
 	Exec(ctx context.Context, query string, args ...any) (rows int64, err error)
@@ -56,7 +53,11 @@ var (
 // New makes a DB of a migrated database. It refuses a master key that does not belong to it.
 func New(ctx context.Context, e Engine, d Dialect, keys *secret.Keys) (*DB, error) {
 	db := &DB{engine: e, dialect: d, keys: keys, text: d.texts()}
-	if err := db.Update(ctx, func(t store.Tx) error { return t.(*tx).claim(ctx) }); err != nil {
+	var c claim
+	if err := db.Update(ctx, func(t store.Tx) (err error) { c, err = t.(*tx).claim(ctx); return err }); err != nil {
+		return nil, err
+	}
+	if err := db.adopt(c); err != nil {
 		return nil, err
 	}
 	return db, nil
@@ -117,41 +118,4 @@ func said(err error) bool {
 		}
 	}
 	return false
-}
-
-// The settings that are the store's own.
-const (
-	settingKeyCheck = "key.check"
-	settingOrg      = "org.id"
-)
-
-// claim checks that the master key is this database's. A database without the mark is claimed, but only
-// if nothing was sealed in it before: a lost mark must not let a new key in over old data (S-70).
-func (t *tx) claim(ctx context.Context) error {
-	check := t.db.keys.Token(secret.MACCheck, "latchkey").Reveal()
-	found, err := t.Setting(ctx, settingKeyCheck)
-	if errors.Is(err, store.ErrNotFound) {
-		if err := t.mustBeNew(ctx); err != nil {
-			return err
-		}
-		if err := t.begin(ctx, check); err != nil {
-			return err
-		}
-		found, err = t.Setting(ctx, settingKeyCheck) // perhaps another node's, which was quicker
-	}
-	if err == nil && found != check {
-		return ErrWrongKey
-	}
-	return err
-}
-
-func (t *tx) mustBeNew(ctx context.Context) error {
-	var sealed bool
-	err := t.one(ctx, `SELECT EXISTS (SELECT 1 FROM signing_keys) OR EXISTS (SELECT 1 FROM enrollments)
-		OR EXISTS (SELECT 1 FROM flows) OR EXISTS (SELECT 1 FROM challenges) OR EXISTS (SELECT 1 FROM messages)`,
-		nil, &sealed)
-	if err == nil && sealed {
-		return fmt.Errorf("%w: it holds sealed values and no mark of the key", ErrWrongKey)
-	}
-	return err
 }

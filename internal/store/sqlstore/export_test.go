@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"encoding/hex"
 
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/store"
@@ -12,6 +14,66 @@ var (
 	EncodeState = encodeState
 	StateFormat = stateFormat
 )
+
+// SealedColumns names all of them, as table.column.
+func SealedColumns() (all []string) {
+	for _, c := range sealedColumns {
+		all = append(all, string(c.column))
+	}
+	return all
+}
+
+// A SealedValue is one as it stands in the database, and its place.
+type SealedValue struct {
+	Column, Row, Place string
+	Value              []byte
+}
+
+// SealedValues reads all of them.
+func SealedValues(ctx context.Context, stx store.Tx) (all []SealedValue, err error) {
+	for _, c := range sealedColumns {
+		query := `SELECT ` + c.key + `, ` + c.name() + ` FROM ` + c.table() + ` WHERE ` + c.name() + ` IS NOT NULL ORDER BY ` + c.key
+		if err := stx.(*tx).each(ctx, query, nil, func(rows *sql.Rows) error {
+			v := SealedValue{Column: string(c.column)}
+			var key []byte
+			err := rows.Scan(&key, &v.Value)
+			v.Row = c.row(key)
+			v.Place = c.place(v.Row)
+			all = append(all, v)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// PutSealedValue writes one into the database as it is.
+func PutSealedValue(ctx context.Context, stx store.Tx, v SealedValue) error {
+	for _, c := range sealedColumns {
+		if string(c.column) != v.Column {
+			continue
+		}
+		key := []byte(v.Row)
+		if c.digest {
+			var err error
+			if key, err = hex.DecodeString(v.Row); err != nil {
+				return err
+			}
+		}
+		return present(stx.(*tx).exec(ctx, `UPDATE `+c.table()+` SET `+c.name()+` = $2 WHERE `+c.key+` = $1`, args{c.arg(key), v.Value}))
+	}
+	return store.ErrNotFound
+}
+
+// ParseRow reverses the name of a row whose key is a digest.
+func ParseRow(row string) (d [32]byte, err error) {
+	_, err = hex.Decode(d[:], []byte(row))
+	return d, err
+}
+
+// Migrations are the files.
+var Migrations = migrations
 
 // RawState returns a flow's state as it is written, opened.
 func RawState(ctx context.Context, stx store.Tx, h flow.Handle) ([]byte, error) {

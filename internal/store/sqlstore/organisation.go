@@ -17,10 +17,14 @@ import (
 func (t *tx) OrgID(ctx context.Context) (string, error) { return t.Setting(ctx, settingOrg) }
 
 // begin writes what every database has from the start, unless another node just did.
-func (t *tx) begin(ctx context.Context, check string) error {
-	_, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING`,
-		args{settingKeyCheck, check, settingOrg, ident.NewID("00o")})
-	return err
+func (t *tx) begin(ctx context.Context, root, check, seals string) (int64, error) {
+	n, err := t.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, args{settingRoot, root})
+	if err != nil || n == 0 {
+		return n, err
+	}
+	_, err = t.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4), ($5, $6) ON CONFLICT DO NOTHING`,
+		args{settingKeyCheck, check, settingSeals, seals, settingOrg, ident.NewID("00o")})
+	return n, err
 }
 
 func (t *tx) Setting(ctx context.Context, name string) (string, error) {

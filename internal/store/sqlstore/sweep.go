@@ -108,7 +108,7 @@ func (db *DB) Reset(ctx context.Context) error {
 	return db.Update(ctx, func(st store.Tx) error {
 		t := st.(*tx)
 		for _, table := range []string{"flows", "challenges", "failures", "sends", "messages", "pauses", "budgets", "charges", "enrollments", "users", "user_groups", "authenticators",
-			"clients", "servers", "codes", "grants", "refreshes", "revoked_tokens", "signing_keys", "audit_events",
+			"clients", "servers", "codes", "grants", "refreshes", "revoked_tokens", "signing_keys", "audit_events", "audit_seals",
 			"password_failures", "source_failures", "known_devices", "request_counts"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table, nil); err != nil {
 				return err

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,36 +101,6 @@ func (t *tx) fail(err error) error {
 	t.sick = t.db.failure(err)
 	return t.sick
 }
-
-// seal encrypts a value for one row of one column (S-67).
-func (t *tx) seal(c column, row string, plain []byte) []byte {
-	return t.db.keys.Seal(c.place(row), plain)
-}
-
-func (t *tx) unseal(c column, row string, sealed []byte) ([]byte, error) {
-	plain, err := t.db.keys.Open(c.place(row), sealed)
-	if err != nil {
-		return nil, t.fail(fmt.Errorf("sqlstore: %s of %s: %w", c, row, err))
-	}
-	return plain, nil
-}
-
-// A column is one whose values are sealed.
-type column string
-
-const (
-	flowState        column = "flows.state"
-	challengeNumber  column = "challenges.number"
-	enrollmentSecret column = "enrollments.secret"
-	messageRecipient column = "messages.recipient"
-	messageBody      column = "messages.body"
-	signingPrivate   column = "signing_keys.private"
-)
-
-func (c column) place(row string) string { return string(c) + ":" + row }
-
-// rowOf names a row whose key is a digest.
-func rowOf(d secret.Digest) string { return hex.EncodeToString(d[:]) }
 
 // micros is how a time is stored: microseconds, 0 for none.
 func micros(t time.Time) int64 {

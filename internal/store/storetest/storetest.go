@@ -8,9 +8,11 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,12 +31,12 @@ type Home struct {
 
 // Run gives [store.DB] its meaning.
 func Run(t *testing.T, home func(*testing.T) Home) {
-	for _, part := range []map[string]func(*testing.T, Home){transactions, durability, atRest} {
+	for _, part := range []map[string]func(*testing.T, Home){transactions, durability, atRest, masterKeys} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) { part[name](t, home(t)) })
 		}
 	}
-	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, sends, messages, people, groups, organisation, codes, grants, signingKeys, events, sweeps} {
+	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, sends, messages, people, groups, organisation, codes, grants, signingKeys, events, trail, sweeps} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) { part[name](t, open(t, home(t))) })
 		}
@@ -143,6 +145,8 @@ func tally(t testing.TB, errs []error, want error) (won, lost int) {
 	}
 	return won, lost
 }
+
+func contains(err error, words string) bool { return strings.Contains(fmt.Sprint(err), words) }
 
 func digest(value string) secret.Digest { return secret.DigestOf("storetest", value) }
 
