@@ -17,6 +17,8 @@ const (
 	sweepAfter = time.Hour
 
 	rotateEvery = time.Hour
+
+	followEvery = 10 * time.Second // well within the 30 s of S-79
 )
 
 // Run does what goes on beside the requests, until ctx ends: messages, sweeping, key rotation. It returns
@@ -26,6 +28,9 @@ func (h *House) Run(ctx context.Context) {
 	all.Go(func() { h.Worker.Run(ctx) })
 	all.Go(func() { h.every(ctx, sweepEvery, "sweeping", h.sweep) })
 	all.Go(func() { h.every(ctx, rotateEvery, "rotating keys", h.rotate) })
+	if keys, ok := h.store.(store.MasterKeys); ok {
+		all.Go(func() { h.follow(ctx, keys) })
+	}
 	all.Wait()
 }
 
@@ -56,6 +61,17 @@ func (h *House) sweep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// follow seals with the master key that the operator chose, and says goodbye at the end, so that nobody waits
+// for this node to follow.
+func (h *House) follow(ctx context.Context, keys store.MasterKeys) {
+	h.every(ctx, followEvery, "following the master keys", func(ctx context.Context) error { return keys.Follow(ctx, h.node) })
+	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer end()
+	if err := keys.Leave(ctx, h.node); err != nil {
+		h.log.WarnContext(ctx, "leaving; in a minute it is noticed", "error", err)
+	}
 }
 
 func (h *House) rotate(ctx context.Context) error {

@@ -17,6 +17,7 @@ import (
 	"latchkey.dev/internal/deliver"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/gateway"
+	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/idxapi"
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/limit"
@@ -61,6 +62,7 @@ type House struct {
 	op    *op.API
 	now   func() time.Time
 	log   *slog.Logger
+	node  string // what this process calls itself among others
 }
 
 // Build puts the parts together.
@@ -90,7 +92,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &House{Worker: worker, store: p.Store, ring: ring, now: p.Now, log: p.Log}
+	h := &House{node: ident.NewID("nod"), Worker: worker, store: p.Store, ring: ring, now: p.Now, log: p.Log}
 	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log})
 	var pages http.Handler
 	if p.Pages != nil {
