@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/sqlstore"
 )
 
@@ -39,13 +40,16 @@ func fault(err error) sqlstore.Fault {
 }
 
 func connection(err error) sqlstore.Fault {
+	var refused *pgconn.ConnectError
+	if errors.As(err, &refused) || errors.Is(err, store.ErrUnavailable) {
+		return sqlstore.Unavailable
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return sqlstore.Other // the caller gave up
 	}
-	var refused *pgconn.ConnectError
 	var network net.Error
 	switch {
-	case errors.As(err, &refused), errors.As(err, &network), pgconn.SafeToRetry(err),
+	case errors.As(err, &network), pgconn.SafeToRetry(err),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
 		return sqlstore.Unavailable

@@ -13,6 +13,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -85,6 +86,14 @@ func connect(dsn string) (*sql.DB, error) {
 	for name := range config.RuntimeParams {
 		delete(limits, name) // the operator knows better
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = patience // for each of several hosts
+	}
+	if config.ValidateConnect == nil {
+		// Of several hosts the one that takes writes, and of one host nothing else: a standby would say of a
+		// sign-in that began a moment ago that nobody knows it (S-80).
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		for name, value := range limits {
 			if _, err := c.Exec(ctx, `SELECT set_config($1, $2, FALSE)`, name, value); err != nil {
@@ -92,12 +101,28 @@ func connect(dsn string) (*sql.DB, error) {
 			}
 		}
 		return nil
-	}))
+	}), stdlib.OptionShouldPing(alive))
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	pool.SetConnMaxLifetime(time.Hour)
 	return pool, nil
+}
+
+// How long a server may take to answer to its name, before it counts as away: a machine that lost its power,
+// or its network, does not say so.
+const patience = 3 * time.Second
+
+// alive looks whether the server behind an idle connection is still there, within a time of its own: the
+// caller's would be used up by a machine that is gone. A connection that does not answer is closed, and
+// nobody gets it.
+func alive(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	if p.IdleDuration > time.Second {
+		ctx, done := context.WithTimeout(ctx, patience)
+		defer done()
+		_ = p.Conn.Ping(ctx) // what came of it, the connection knows
+	}
+	return p.Conn.IsClosed() // a ping of pgx's own then finds out at once that it is no good
 }
 
 // durable warns if what is acknowledged could be lost (S-75). It does not refuse: a test's database may be
@@ -210,17 +235,13 @@ const longest = 30 * time.Second
 // once runs f in one transaction. The caller's context ends the wait for a connection and each statement of
 // f, but not the commit: broken off half way, nobody could say whether it happened.
 func (e *engine) once(ctx context.Context, o *sql.TxOptions, f func(sqlstore.Querier) error) (conflict bool, err error) {
-	conn, err := e.pool.Conn(ctx)
+	whole, end := context.WithTimeout(context.WithoutCancel(ctx), longest)
+	defer end()
+	conn, tx, err := e.begin(ctx, whole, o)
 	if err != nil {
 		return false, err
 	}
 	defer conn.Close()
-	whole, end := context.WithTimeout(context.WithoutCancel(ctx), longest)
-	defer end()
-	tx, err := conn.BeginTx(whole, o)
-	if err != nil {
-		return false, err
-	}
 	defer tx.Rollback() // after a commit this does nothing
 	q := &querier{tx: tx}
 	if err := f(q); err != nil {
@@ -229,8 +250,47 @@ func (e *engine) once(ctx context.Context, o *sql.TxOptions, f func(sqlstore.Que
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	err = tx.Commit()
+	if err = tx.Commit(); err != nil && whole.Err() != nil {
+		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err) // nobody gave up but we
+	}
 	return conflicts(err), err
+}
+
+// begin opens a transaction on a connection that is good. Those that a failover has spoilt show here, one after
+// the other, and are thrown away. Nothing was done on them yet, so nothing is done twice; and when there is
+// no server to connect to, that ends it.
+func (e *engine) begin(ctx, whole context.Context, o *sql.TxOptions) (*sql.Conn, *sql.Tx, error) {
+	for {
+		conn, err := e.pool.Conn(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tx, err := conn.BeginTx(whole, o)
+		if err == nil {
+			if err = conn.Raw(leads); err == nil {
+				return conn, tx, nil
+			}
+			_ = tx.Rollback()
+		}
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it
+		_ = conn.Close()
+		if ctx.Err() != nil || whole.Err() != nil || fault(err) != sqlstore.Unavailable {
+			return nil, nil, err
+		}
+	}
+}
+
+// errFollows is of a server that was the primary when we connected to it.
+var errFollows = fmt.Errorf("%w: it takes no writes any more", store.ErrUnavailable)
+
+// leads judges by what PostgreSQL (14 and later) has said of itself on the connection, the answer to BEGIN
+// included: it costs nothing to ask. What a server that no longer leads would answer is of yesterday.
+func leads(conn any) error {
+	c := conn.(*stdlib.Conn).Conn().PgConn()
+	if c.ParameterStatus("in_hot_standby") == "on" || c.ParameterStatus("default_transaction_read_only") == "on" {
+		return errFollows
+	}
+	return nil
 }
 
 func (e *engine) Now(ctx context.Context) (time.Time, error) {
