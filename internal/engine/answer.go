@@ -19,7 +19,8 @@ import (
 // Answer takes a proof: a password where the name came first, a code, for something enrolled or being set up.
 func (e *Engine) Answer(ctx context.Context, handle, answer secret.Text) (*Page, error) {
 	var who claim // a password is hashed once, however often the step is overtaken
-	var counted flow.ChallengeID
+	var turn turn
+	defer func() { who.release(); turn.end() }()
 	return again(func() (*Page, error) {
 		sc, err := e.byState(ctx, handle)
 		if err != nil {
@@ -37,7 +38,7 @@ func (e *Engine) Answer(ctx context.Context, handle, answer secret.Text) (*Page,
 		case sc.state.Current.Kind == ident.Password:
 			return e.answerPassword(ctx, sc, answer, &who)
 		}
-		return e.answerCode(ctx, sc, answer, &counted)
+		return e.answerCode(ctx, sc, answer, &turn)
 	})
 }
 
@@ -48,7 +49,7 @@ func (e *Engine) answerPassword(ctx context.Context, sc scene, answer secret.Tex
 	if who.user.ID != sc.user.ID {
 		return nil, expired("of another user by now") // identify won the race: what was judged is not theirs
 	}
-	after, err := e.commit(ctx, sc, flow.Answered{OK: who.verdict.OK}, e.rehash(ctx, *who))
+	after, err := e.commit(ctx, sc, flow.Answered{OK: who.verdict.OK}, e.rightPassword(ctx, *who))
 	switch {
 	case err != nil:
 		return nil, ill(err)
@@ -63,26 +64,40 @@ func (e *Engine) judgeNamed(ctx context.Context, sc scene, answer secret.Text, w
 	if who.judged {
 		return nil
 	}
-	enrolled, _ := ident.Find(sc.enrollments, ident.Password)
-	verdict, err := e.verifyPassword(ctx, authn.In{Now: sc.now, User: sc.user, Enrollment: enrolled, Answer: answer})
-	if err != nil {
-		return err
+	return e.judge(ctx, sc, claim{user: sc.user, enrollments: sc.enrollments}, sc.state.Login, answer, who)
+}
+
+// A turn is that of one answer among those of the same person, and what was counted in it.
+type turn struct {
+	counted flow.ChallengeID
+	leave   func()
+}
+
+func (t *turn) end() {
+	if t.leave != nil {
+		t.leave()
 	}
-	*who = claim{user: sc.user, enrollments: sc.enrollments, verdict: verdict, judged: true}
-	return nil
 }
 
 // answerCode counts, then judges, then commits. The count is durable before the comparison: guesses sent
 // at the same instant gain nothing (S-11). It is counted once even if the step is overtaken afterwards.
-func (e *Engine) answerCode(ctx context.Context, sc scene, answer secret.Text, counted *flow.ChallengeID) (*Page, error) {
+func (e *Engine) answerCode(ctx context.Context, sc scene, answer secret.Text, turn *turn) (*Page, error) {
 	if !phone.WellFormed(answer.Reveal()) {
 		return e.page(sc), fault.New(fault.Invalid, msg.Malformed, "no code has this form")
 	}
 	id := sc.state.Current.Challenge
-	if *counted == id {
+	if turn.counted == id {
 		return e.overtaken(ctx, sc)
 	}
-	*counted = id
+	if turn.leave == nil {
+		leave, err := e.turns.enter(ctx, string(sc.state.Current.Kind)+" "+string(sc.user.ID))
+		if err != nil {
+			return e.pageUnless(sc, err)
+		}
+		turn.leave = leave
+		return nil, store.ErrStale // who had the turn before may have moved this very flow
+	}
+	turn.counted = id
 	c, err := e.count(ctx, sc)
 	switch {
 	case errors.Is(err, store.ErrSpent):
@@ -253,9 +268,20 @@ func (e *Engine) answeredTwice(ctx context.Context, sc scene, answer secret.Text
 		if err := e.judgeNamed(ctx, sc, answer, who); err != nil {
 			return nil, err
 		}
-		same = who.verdict.OK && who.user.ID == sc.state.User
+		return e.repeated(ctx, sc, who)
 	}
 	if !same {
+		return nil, expired("finished")
+	}
+	return e.page(sc), nil
+}
+
+// repeated is the last page again, for a password that was judged anew.
+func (e *Engine) repeated(ctx context.Context, sc scene, who *claim) (*Page, error) {
+	if err := ill(e.Store.Update(ctx, e.rightPassword(ctx, *who))); err != nil {
+		return nil, err
+	}
+	if !who.verdict.OK || who.user.ID != sc.state.User {
 		return nil, expired("finished")
 	}
 	return e.page(sc), nil

@@ -45,10 +45,11 @@ type Config struct {
 	Flow          limit.Flow
 	Codes         limit.Codes
 	Sends         limit.Sends
+	Passwords     limit.Passwords            // zero is production's: passwords that may be guessed for ever are nobody's wish
 	Price         func(country string) int64 // what a message may cost at most, in millionths; nil is nothing
 	RevealUnknown bool                       // S-24: tell that a name is unknown
 	Origin        string                     // https://id.example; its host ends a text message
-	Hashes        int                        // password hashes at once; zero is one per core
+	Hashes        int                        // password hashes at once; zero is one for each core that we may use
 	Log           *slog.Logger
 }
 
@@ -57,12 +58,16 @@ type Engine struct {
 	Config
 	plugins map[ident.Kind]authn.Authenticator
 	host    string
-	hashes  chan struct{}
+	hashes  *hashes
+	turns   *turns
 }
 
 // New checks the parts and makes an engine.
 func New(c Config) (*Engine, error) {
-	e := &Engine{Config: c, plugins: map[ident.Kind]authn.Authenticator{}}
+	e := &Engine{Config: c, plugins: map[ident.Kind]authn.Authenticator{}, turns: newTurns()}
+	if c.Passwords == (limit.Passwords{}) {
+		e.Passwords = limit.DefaultPasswords()
+	}
 	for _, p := range c.Plugins {
 		e.plugins[p.Kind()] = p
 	}
@@ -75,9 +80,9 @@ func New(c Config) (*Engine, error) {
 	}
 	e.host = origin.Hostname()
 	if c.Hashes <= 0 {
-		c.Hashes = runtime.NumCPU()
+		c.Hashes = runtime.GOMAXPROCS(0) // what a container may use, which may be less than there is
 	}
-	e.hashes = make(chan struct{}, c.Hashes)
+	e.hashes = newHashes(c.Hashes)
 	if e.Log == nil {
 		e.Log = slog.New(slog.DiscardHandler)
 	}
@@ -96,6 +101,7 @@ type Page struct {
 	Enrollments    []ident.Enrollment // the person's, or what stands for them (S-24)
 	Authenticators []ident.Authenticator
 	Code           secret.Text // on success
+	Device         secret.Text // on success: the cookie by which the browser is known from now on (S-26)
 }
 
 // scene is everything that one step looks at.
@@ -107,6 +113,7 @@ type scene struct {
 	user           ident.User
 	enrollments    []ident.Enrollment
 	authenticators []ident.Authenticator
+	device         Device
 	now            time.Time
 }
 
@@ -122,7 +129,7 @@ func expired(why string) error {
 
 // look reads the scene of a live or just finished flow.
 func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.Tx) (flow.State, error)) (scene, error) {
-	sc := scene{handle: handle, now: e.Now()}
+	sc := scene{handle: handle, device: deviceOf(ctx), now: e.Now()}
 	err := e.Store.View(ctx, func(tx store.Tx) error {
 		var err error
 		if sc.state, err = find(tx); err != nil {
@@ -190,6 +197,7 @@ func (e *Engine) page(sc scene) *Page {
 	}
 	if sc.state.Stage == flow.Done {
 		p.Code = e.successCode(sc)
+		p.Device = e.met(sc.device.Cookie, sc.state.Login, sc.now)
 	}
 	return p
 }

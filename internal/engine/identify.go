@@ -3,10 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
-	"time"
 
 	"latchkey.dev/internal/authn"
-	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/fault"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
@@ -14,9 +12,6 @@ import (
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
-
-// hashPatience is how long a sign-in waits for its turn to be hashed (S-01).
-const hashPatience = 3 * time.Second
 
 // A Claimant is who somebody says they are.
 type Claimant struct {
@@ -32,11 +27,14 @@ type claim struct {
 	held        bool // somebody holds the name, active or not
 	judged      bool
 	verdict     authn.Verdict
+	guess       store.Guess // as it was counted
+	leave       func()      // gives its turn back
 }
 
 // Identify takes a name, and the password where the page asks for both.
 func (e *Engine) Identify(ctx context.Context, handle secret.Text, c Claimant) (*Page, error) {
 	var who claim
+	defer func() { who.release() }()
 	return again(func() (*Page, error) {
 		sc, err := e.byState(ctx, handle)
 		if err != nil {
@@ -56,7 +54,7 @@ func (e *Engine) Identify(ctx context.Context, handle secret.Text, c Claimant) (
 		case !c.Typed:
 			return e.page(sc), missing("passcode")
 		}
-		if err := e.judge(ctx, c, &who); err != nil {
+		if err := e.judgeClaimed(ctx, sc, c, &who); err != nil {
 			return e.pageUnless(sc, err)
 		}
 		return e.signIn(ctx, sc, c, who)
@@ -95,7 +93,7 @@ func (e *Engine) signIn(ctx context.Context, sc scene, c Claimant, who claim) (*
 	}
 	after := sc
 	after.user, after.enrollments = who.user, who.enrollments
-	after, err := e.commit(ctx, after, flow.SignedIn{Login: c.Login, User: who.user.ID}, e.rehash(ctx, who))
+	after, err := e.commit(ctx, after, flow.SignedIn{Login: c.Login, User: who.user.ID}, e.rightPassword(ctx, who))
 	if err != nil {
 		return nil, ill(err)
 	}
@@ -127,13 +125,10 @@ func (e *Engine) identifiedTwice(ctx context.Context, sc scene, c Claimant, who 
 	if err := e.repeating(ctx, sc); err != nil {
 		return nil, err
 	}
-	if err := e.judge(ctx, c, who); err != nil {
+	if err := e.judgeClaimed(ctx, sc, c, who); err != nil {
 		return nil, err
 	}
-	if !who.verdict.OK || who.user.ID != sc.state.User {
-		return nil, expired("finished")
-	}
-	return e.page(sc), nil
+	return e.repeated(ctx, sc, who)
 }
 
 // find looks a name up. A name that PRECIS refuses is a name that nobody holds.
@@ -168,8 +163,8 @@ func (e *Engine) find(ctx context.Context, login string) (claim, error) {
 	return who, nil
 }
 
-// judge looks the claimant up and verifies the password, if that was not done yet.
-func (e *Engine) judge(ctx context.Context, c Claimant, who *claim) error {
+// judgeClaimed looks the claimant up and judges the password, if that was not done yet.
+func (e *Engine) judgeClaimed(ctx context.Context, sc scene, c Claimant, who *claim) error {
 	if who.judged {
 		return nil
 	}
@@ -177,45 +172,17 @@ func (e *Engine) judge(ctx context.Context, c Claimant, who *claim) error {
 	if err != nil {
 		return err
 	}
-	enrolled, _ := ident.Find(found.enrollments, ident.Password)
-	found.verdict, err = e.verifyPassword(ctx, authn.In{Now: e.Now(), User: found.user, Enrollment: enrolled, Answer: c.Password})
-	if err != nil {
-		return err
-	}
-	found.judged = true
-	*who = found
-	return nil
-}
-
-// verifyPassword waits for a turn and hashes. Turns are given in the order of asking; who waits too long
-// is sent away, so that the queue stays short and memory bounded.
-func (e *Engine) verifyPassword(ctx context.Context, in authn.In) (authn.Verdict, error) {
-	if len(in.Answer) > password.MaxBytes {
-		return authn.Verdict{}, fault.New(fault.Invalid, msg.Malformed, "password of %d bytes", len(in.Answer))
-	}
-	patience := time.NewTimer(hashPatience)
-	defer patience.Stop()
-	select {
-	case e.hashes <- struct{}{}:
-		defer func() { <-e.hashes }()
-		return e.plugins[ident.Password].Verify(in)
-	case <-patience.C:
-		return authn.Verdict{}, fault.New(fault.Unavailable, msg.TooBusy, "waited %s for a turn to hash", hashPatience).After(2 * time.Second)
-	case <-ctx.Done():
-		return authn.Verdict{}, fault.New(fault.Unavailable, msg.TooBusy, "waiting for a turn to hash: %w", ctx.Err()).After(2 * time.Second)
-	}
+	return e.judge(ctx, sc, found, c.Login, c.Password, who)
 }
 
 // rehash keeps the password under today's parameters, in the commit of the sign-in that showed it (S-01).
-func (e *Engine) rehash(ctx context.Context, who claim) func(store.Tx) error {
-	return func(tx store.Tx) error {
-		if who.verdict.Replace == "" {
-			return nil
-		}
-		enrolled, _ := ident.Find(who.enrollments, ident.Password)
-		enrolled.Secret = who.verdict.Replace
-		return tx.PutEnrollment(ctx, enrolled)
+func (e *Engine) rehash(ctx context.Context, tx store.Tx, who claim) error {
+	if who.verdict.Replace == "" {
+		return nil
 	}
+	enrolled, _ := ident.Find(who.enrollments, ident.Password)
+	enrolled.Secret = who.verdict.Replace
+	return tx.PutEnrollment(ctx, enrolled)
 }
 
 // pageUnless shows the page beside a refusal, unless the refusal is to stand alone.

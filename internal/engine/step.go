@@ -84,7 +84,9 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 				err = store.ErrStale // enrolled in another tab since we looked: look again (S-22)
 			}
 		case flow.Issue:
-			err = tx.AddCode(ctx, e.code(sc))
+			if err = tx.AddCode(ctx, e.code(sc)); err == nil {
+				err = e.rememberDevice(ctx, tx, sc)
+			}
 		default:
 			err = fmt.Errorf("engine: no way to carry out %T", effect)
 		}

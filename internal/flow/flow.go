@@ -35,6 +35,8 @@ type Request struct {
 	Challenge string // PKCE, S256
 	ACR       string
 	MaxAge    time.Duration
+	Source    string        // the person's address, if an application that proved itself spoke for them; else empty
+	Device    secret.Digest // likewise what it calls their device
 }
 
 // A Stage is where a sign-in stands. Its names are those of the form that comes first there.

@@ -186,8 +186,11 @@ func (a *API) handle(w http.ResponseWriter, r *http.Request, do step) {
 		a.answerFault(w, r, nil, err)
 		return
 	}
-	page, err := do(r.Context(), b)
+	page, err := do(engine.WithDevice(r.Context(), a.deviceOf(r)), b)
 	if err == nil {
+		if page.Device != "" {
+			a.remember(w, page.Device)
+		}
 		a.write(w, http.StatusOK, a.draw(page, language(r), nil))
 		return
 	}

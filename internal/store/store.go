@@ -144,6 +144,8 @@ type Guesses interface {
 	ClearGuess(ctx context.Context, g Guess, l limit.Passwords) error
 	// ForgetGuesses is what a recovery and an administrator do: the login has never failed anywhere.
 	ForgetGuesses(ctx context.Context, login string) error
+	// SourceSpent reports whether the source has failed too often, whoever it was about. It counts nothing.
+	SourceSpent(ctx context.Context, g Guess, l limit.Passwords) (bool, error)
 	// KnowsDevice reports whether a sign-in with this login was completed on the device.
 	KnowsDevice(ctx context.Context, login string, device secret.Digest) (bool, error)
 	// RememberDevice is what completing one does.

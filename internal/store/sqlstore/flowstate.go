@@ -14,7 +14,7 @@ import (
 // stateFormat is the version of stateRow that this binary writes. Raise it with every new field: an
 // older binary then keeps what it does not know (decision 13). A change that an older binary must not
 // carry on with also raises Needs.
-const stateFormat = 1
+const stateFormat = 2
 
 // stateRow is a sign-in as it is stored, beside the columns that find it. Fields are added, never renamed
 // and never given another meaning.
@@ -43,6 +43,8 @@ type requestRow struct {
 	Challenge string         `json:"challenge"`
 	ACR       string         `json:"acr"`
 	MaxAge    span           `json:"max_age"`
+	Source    string         `json:"source"` // from format 2 on, like device
+	Device    digest         `json:"device"`
 }
 
 type proofRow struct {
@@ -71,7 +73,7 @@ func encodeState(s flow.State) []byte {
 		Format: stateFormat, Needs: 1,
 		Stage: s.Stage, Created: instant(s.Created), Seen: instant(s.Seen), Login: s.Login, User: s.User, Skipped: s.Skipped,
 		Request: requestRow{s.Request.Server, s.Request.Client, s.Request.Redirect, s.Request.Scopes, s.Request.State,
-			s.Request.Nonce, s.Request.Challenge, s.Request.ACR, span(s.Request.MaxAge)},
+			s.Request.Nonce, s.Request.Challenge, s.Request.ACR, span(s.Request.MaxAge), s.Request.Source, digest(s.Request.Device)},
 		Current: currentRow{s.Current.Kind, s.Current.Method, s.Current.Enrollment, s.Current.Challenge,
 			s.Current.Number.Reveal(), s.Current.Hint},
 		Outcome: outcomeRow{instant(s.Outcome.At), digest(s.Outcome.Answer), s.Outcome.Repeats},
@@ -95,7 +97,8 @@ func decodeState(plain []byte, s *flow.State) error {
 	s.Stage, s.Created, s.Seen = row.Stage, time.Time(row.Created), time.Time(row.Seen)
 	s.Login, s.User, s.Skipped = row.Login, row.User, row.Skipped
 	s.Request = flow.Request{Server: r.Server, Client: r.Client, Redirect: r.Redirect, Scopes: r.Scopes, State: r.State,
-		Nonce: r.Nonce, Challenge: r.Challenge, ACR: r.ACR, MaxAge: time.Duration(r.MaxAge)}
+		Nonce: r.Nonce, Challenge: r.Challenge, ACR: r.ACR, MaxAge: time.Duration(r.MaxAge),
+		Source: r.Source, Device: secret.Digest(r.Device)}
 	s.Current = flow.Current{Kind: c.Kind, Method: c.Method, Enrollment: c.Enrollment, Challenge: c.Challenge,
 		Number: secret.Text(c.Number), Hint: c.Hint}
 	s.Outcome = flow.Outcome{At: time.Time(o.At), Answer: secret.Digest(o.Answer), Repeats: o.Repeats}

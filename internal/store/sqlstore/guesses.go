@@ -119,6 +119,16 @@ func (t *tx) countSource(ctx context.Context, g store.Guess, w limit.Window, mos
 		args{g.Source, micros(g.At), w.Per.Microseconds(), int64(most), micros(g.At.Add(2 * w.Per))}, &failed)
 }
 
+func (t *tx) SourceSpent(ctx context.Context, g store.Guess, l limit.Passwords) (bool, error) {
+	var failed int
+	err := t.one(ctx, `SELECT `+inWindow+` FROM source_failures WHERE source = $1`,
+		args{g.Source, micros(g.At), l.Source.Per.Microseconds()}, &failed)
+	if err == store.ErrNotFound {
+		return false, nil
+	}
+	return failed >= l.Source.Max, err
+}
+
 func (t *tx) CountRefusal(ctx context.Context, g store.Guess, l limit.Passwords) error {
 	err := t.countSource(ctx, g, l.Source, l.Source.Max)
 	if err == store.ErrNotFound {
