@@ -10,7 +10,8 @@ import (
 // A lane is a gateway and what we learned about it.
 type lane struct {
 	gateway.Gateway
-	rest breaker
+	rest    breaker // it does not take messages
+	arrival breaker // what it takes does not arrive
 }
 
 // The numbers of a breaker.
@@ -39,6 +40,13 @@ func (b *breaker) allow(now time.Time) bool {
 	}
 	b.until = now.Add(pause) // this one goes to see; the others stay out
 	return true
+}
+
+// open reports whether messages are kept out now.
+func (b *breaker) open(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failures >= enough && now.Before(b.until)
 }
 
 func (b *breaker) failed(now time.Time) {

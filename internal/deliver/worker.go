@@ -3,17 +3,17 @@
 // A message is an outbox row, written in the commit that caused it, so it is neither lost nor invented
 // by a crash. A [Worker] hands it to the gateways: the request that wrote it by [Worker.Deliver], which
 // waits a moment for the verdict so that a person learns of a number that gets nothing; everything else
-// (a second try, what a dead node left behind) by [Worker.Run]. Each try holds a short lease on the row
-// and what it learns is stored, so any node can go on where another stopped. What a message says, and
-// whether it may be sent, was decided before it came here.
+// (a second try, what a dead node left behind) by [Worker.Run]. How the gateways are asked is in race.go, in
+// which order in route.go. Each race holds a short lease on the row and what it learns is stored, so any node
+// can go on where another stopped; what was taken goes into the ledger with it. What carriers report later
+// comes in by [Worker.Report]. What a message says, and whether it may be sent, was decided before it came here.
 package deliver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,20 +28,32 @@ import (
 
 // The numbers of S-81.
 const (
-	timeout  = 5 * time.Second // for one try at one gateway
-	tries    = 3               // at one gateway: one and two more
-	patience = 2 * time.Second // of the request that caused the message
-	lease    = timeout + 5*time.Second
+	timeout  = 5 * time.Second         // for one try at one gateway
+	most     = 3                       // tries at one gateway: one and two more
+	hedge    = 1500 * time.Millisecond // after so long without an answer the next gateway is asked, too
+	course   = 10 * time.Second        // of one race
+	patience = 2 * time.Second         // of the request that caused the message
+	lease    = course + 5*time.Second
 	poll     = 2 * time.Second // how often we look for what others left behind
 	grace    = 2 * time.Second // for tries under way when we stop
 	batch    = 16              // rows taken in hand at once
 )
 
+// The channels.
+const (
+	sms   = "sms"
+	email = "email"
+)
+
 // Config is what a worker is made of.
 type Config struct {
 	Store    store.DB
-	Keys     *secret.Keys      // for the numbers in audit events (S-72)
-	Gateways []gateway.Gateway // in the order in which they are tried
+	Keys     *secret.Keys      // for the numbers in audit events (S-72), and the addresses of reports
+	Gateways []gateway.Gateway // for text messages
+	Mail     []gateway.Gateway // for e-mail; there may be none
+	Routes   Routes            // zero asks all gateways in the order of the list
+	Prices   *Prices           // of the ledger; nil keeps none
+	Reports  string            // https://id.example, where carriers may report; empty asks for no reports
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -51,6 +63,7 @@ type Worker struct {
 	Config
 	name  string
 	lanes []*lane
+	mail  []*lane
 	wake  chan struct{}
 
 	quit   context.Context // ends tries that outlive the grace
@@ -74,13 +87,16 @@ func New(c Config) *Worker {
 	for _, g := range c.Gateways {
 		w.lanes = append(w.lanes, &lane{Gateway: g})
 	}
+	for _, g := range c.Mail {
+		w.mail = append(w.mail, &lane{Gateway: g})
+	}
 	return w
 }
 
 // Name is the holder of this worker's leases.
 func (w *Worker) Name() string { return w.name }
 
-// Lease is how long a row that is committed for this worker is in its hands: one try and its bookkeeping.
+// Lease is how long a row that is committed for this worker is in its hands: one race and its bookkeeping.
 func (w *Worker) Lease() time.Duration { return lease }
 
 // Deliver hands over a message that was just committed with this worker's lease, and returns its status
@@ -125,8 +141,9 @@ func (w *Worker) Run(ctx context.Context) {
 
 // Forgive forgets which gateways failed lately. An operator who repaired one need not wait.
 func (w *Worker) Forgive() {
-	for _, l := range w.lanes {
+	for _, l := range slices.Concat(w.lanes, w.mail) {
 		l.rest.forgive()
+		l.arrival.forgive()
 	}
 }
 
@@ -163,127 +180,99 @@ func (w *Worker) begin(ctx context.Context, m store.Message) {
 	}
 	w.mu.Unlock()
 	if stopped {
-		w.handBack(ctx, m, w.Now())
+		w.postpone(ctx, m, w.Now(), result{tried: triesOf(m.Tried)})
 	}
 }
 
-// attempt tries once and keeps what came of it.
+// attempt runs one race and keeps what came of it.
 func (w *Worker) attempt(ctx context.Context, m store.Message) {
-	status, reason := w.try(ctx, m)
-	switch status {
+	r := w.run(ctx, m)
+	switch r.status {
 	case store.Waiting:
-		pause := backoff(m.Attempts)
+		wait := backoff(1)
 		if w.quit.Err() != nil {
-			pause = 0
+			wait = 0
 		}
-		w.handBack(ctx, m, w.Now().Add(pause))
-		time.AfterFunc(pause, w.nudge)
-	case store.Sent:
-		w.tell(m.ID, status) // nobody need wait for our bookkeeping
-		w.settle(ctx, m, status, reason)
+		w.postpone(ctx, m, w.Now().Add(wait), r)
+		time.AfterFunc(wait, w.nudge)
+	case store.Sent: // the request knows already
+		w.settle(ctx, m, r)
 	default:
 		// The allowance is given back in the same commit, so the person may be told only after it.
-		if w.settle(ctx, m, status, reason) {
-			w.tell(m.ID, status)
+		if w.settle(ctx, m, r) {
+			w.tell(m.ID, r.status)
 		}
 	}
-}
-
-// try hands the message to the gateway whose turn it is. Waiting means: try again.
-func (w *Worker) try(ctx context.Context, m store.Message) (store.MessageStatus, string) {
-	if !w.Now().Before(m.NotAfter) {
-		return store.Failed, "too late" // the code in it is dead
-	}
-	l := w.lane(m.Attempts)
-	if l == nil {
-		return store.Failed, "no gateway left"
-	}
-	send, done := context.WithTimeout(ctx, timeout)
-	defer done()
-	defer context.AfterFunc(w.quit, done)()
-	err := l.Send(send, gateway.Text{ID: m.ID, Channel: m.Channel, To: m.To, Body: m.Body, NotAfter: m.NotAfter})
-	switch {
-	case err == nil:
-		l.rest.worked()
-		return store.Sent, l.Name()
-	case errors.Is(err, gateway.ErrRefused):
-		l.rest.worked() // it answered; the number is at fault
-		return store.Refused, l.Name()
-	case w.quit.Err() != nil:
-		return store.Waiting, "stopping" // we broke it off, which says nothing of the gateway
-	}
-	l.rest.failed(time.Now())
-	w.Log.WarnContext(ctx, "a gateway did not take a message", "gateway", l.Name(), "message", m.ID,
-		"try", m.Attempts+1, "error", quote(err, m), obs.Attrs(ctx))
-	if m.Attempts+1 >= tries*len(w.lanes) {
-		return store.Failed, l.Name()
-	}
-	return store.Waiting, l.Name()
-}
-
-// lane returns the gateway for a try, passing over those at rest; nil if none is left.
-func (w *Worker) lane(attempts int) *lane {
-	for i := attempts / tries; i < len(w.lanes); i++ {
-		if w.lanes[i].rest.allow(time.Now()) {
-			return w.lanes[i]
-		}
-	}
-	return nil
-}
-
-// backoff is the pause before the next try: two short ones at one gateway, none before the next gateway.
-// Half of it is chance, so that what failed together does not come back together.
-func backoff(attempts int) time.Duration {
-	switch attempts % tries {
-	case 0:
-		return 100*time.Millisecond + rand.N(100*time.Millisecond)
-	case 1:
-		return 300*time.Millisecond + rand.N(300*time.Millisecond)
-	}
-	return 0
 }
 
 // settle gives the row its final status, and the allowance back if the gateways failed (S-36, S-81). A
 // number that they refuse has used it: otherwise whoever has one account could ask a carrier about any
 // number there is, without end.
-func (w *Worker) settle(ctx context.Context, m store.Message, s store.MessageStatus, reason string) bool {
+func (w *Worker) settle(ctx context.Context, m store.Message, r result) bool {
 	ctx, done := context.WithTimeout(ctx, timeout)
 	defer done()
 	err := w.Store.Update(ctx, func(tx store.Tx) error {
-		if err := tx.Settle(ctx, m.ID, w.name, s, w.Now()); err != nil {
+		if err := tx.Settle(ctx, m.ID, w.name, r.status, w.Now()); err != nil {
 			return err
 		}
-		if s == store.Failed && m.Send != "" {
+		if err := w.enter(ctx, tx, m, r); err != nil {
+			return err
+		}
+		switch {
+		case m.Send == "":
+		case r.status == store.Failed:
 			if err := tx.DropSend(ctx, m.Send); err != nil {
 				return err
 			}
+		case r.status == store.Sent && len(w.route(m.Channel, m.Country)) > 1:
+			if err := tx.SentBy(ctx, m.Send, r.took[0].Name()); err != nil {
+				return err
+			}
 		}
-		return tx.Record(ctx, w.event(ctx, m, s, reason))
+		return tx.Record(ctx, w.event(ctx, m, r))
 	})
 	if err != nil {
 		// After the lease somebody tries again, with the same id and so the same text.
-		w.Log.ErrorContext(ctx, "settling a message", "message", m.ID, "status", string(s), "error", err, obs.Attrs(ctx))
+		w.Log.ErrorContext(ctx, "settling a message", "message", m.ID, "status", string(r.status), "error", err, obs.Attrs(ctx))
 	}
 	return err == nil
 }
 
-// handBack lets go of the row until due, one try further.
-func (w *Worker) handBack(ctx context.Context, m store.Message, due time.Time) {
+// enter writes the ledger: who took the message, and who may have.
+func (w *Worker) enter(ctx context.Context, tx store.Tx, m store.Message, r result) error {
+	if w.Prices == nil || m.Channel != sms {
+		return nil
+	}
+	for i, l := range slices.Concat(r.took, r.unsure) {
+		if err := tx.PutCharge(ctx, w.charge(m, l, i < len(r.took))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// postpone lets go of the row until due, one race further.
+func (w *Worker) postpone(ctx context.Context, m store.Message, due time.Time, r result) {
 	ctx, done := context.WithTimeout(ctx, timeout)
 	defer done()
-	err := w.Store.Update(ctx, func(tx store.Tx) error { return tx.Postpone(ctx, m.ID, w.name, due, m.Tried) })
+	err := w.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.Postpone(ctx, m.ID, w.name, due, r.tried.String()); err != nil {
+			return err
+		}
+		return w.enter(ctx, tx, m, r)
+	})
 	if err != nil {
 		w.Log.ErrorContext(ctx, "handing a message back", "message", m.ID, "error", err, obs.Attrs(ctx))
 	}
 }
 
-func (w *Worker) event(ctx context.Context, m store.Message, s store.MessageStatus, reason string) audit.Event {
+func (w *Worker) event(ctx context.Context, m store.Message, r result) audit.Event {
 	number := w.Keys.MAC(secret.MACPhone, m.To.Reveal())
 	return audit.Event{
-		Type:   outcomes[s],
+		Type:   outcomes[r.status],
 		At:     w.Now(),
-		OK:     s == store.Sent,
-		Reason: reason,
+		OK:     r.status == store.Sent,
+		Reason: r.reason,
 		Target: masked(m.To),
 		Finger: fmt.Sprintf("%x", number[:8]),
 		Source: obs.SourceOf(ctx),
@@ -326,9 +315,12 @@ func (w *Worker) stop() {
 	w.cancel()
 }
 
-// masked shows the end of a number (S-37).
+// masked shows the end of a number (S-37), and of an e-mail address where it leads.
 func masked(number secret.Text) string {
 	n := number.Reveal()
+	if at := strings.LastIndexByte(n, '@'); at >= 0 {
+		return "X" + n[at:]
+	}
 	shown := max(0, len(n)-4)
 	return strings.Repeat("X", shown) + n[shown:]
 }

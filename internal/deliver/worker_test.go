@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,12 +31,14 @@ type rows struct {
 	rows     map[string]store.Message
 	settled  map[string]time.Time
 	dropped  []string
+	by       map[string]string // gateways, by send
+	charges  map[[2]string]store.Charge
 	events   []audit.Event
 	down     error
 }
 
 func newRows(messages ...store.Message) *rows {
-	r := &rows{rows: map[string]store.Message{}, settled: map[string]time.Time{}}
+	r := &rows{rows: map[string]store.Message{}, settled: map[string]time.Time{}, by: map[string]string{}, charges: map[[2]string]store.Charge{}}
 	for _, m := range messages {
 		r.rows[m.ID] = m
 	}
@@ -90,6 +93,57 @@ func (r *rows) Postpone(_ context.Context, id, worker string, due time.Time, tri
 func (r *rows) DropSend(_ context.Context, id string) error {
 	r.dropped = append(r.dropped, id)
 	return nil
+}
+
+func (r *rows) SentBy(_ context.Context, id, gateway string) error {
+	r.by[id] = gateway
+	return nil
+}
+
+func (r *rows) Message(_ context.Context, id string) (store.Message, error) {
+	m, ok := r.rows[id]
+	if !ok {
+		return m, store.ErrNotFound
+	}
+	return m, nil
+}
+
+func (r *rows) PutCharge(_ context.Context, c store.Charge) error {
+	key := [2]string{c.Message, c.Gateway}
+	if old, ok := r.charges[key]; ok {
+		c.Sure, c.At = c.Sure || old.Sure, old.At
+	}
+	r.charges[key] = c
+	return nil
+}
+
+func (r *rows) Deliver(_ context.Context, message, gateway string, d store.Delivery, _ time.Time) (store.Charge, error) {
+	c, ok := r.charges[[2]string{message, gateway}]
+	switch {
+	case !ok:
+		return c, store.ErrNotFound
+	case c.Delivery == d || c.Delivery == store.Delivered:
+		return c, store.ErrStale
+	}
+	c.Delivery, c.Sure = d, true
+	r.charges[[2]string{message, gateway}] = c
+	return c, nil
+}
+
+// charged is the ledger: gateway by gateway, with a question mark if it is not sure.
+func (r *rows) charged(id string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := []string{}
+	for key, c := range r.charges {
+		if key[0] == id && c.Sure {
+			all = append(all, key[1])
+		} else if key[0] == id {
+			all = append(all, key[1]+"?")
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 func (r *rows) Record(_ context.Context, events ...audit.Event) error {
@@ -149,15 +203,21 @@ type bench struct {
 
 func start(t *testing.T, r *rows, gateways ...*carrier) bench {
 	t.Helper()
+	return startWith(t, r, func(*Config) {}, gateways...)
+}
+
+func startWith(t *testing.T, r *rows, change func(*Config), gateways ...*carrier) bench {
+	t.Helper()
 	b := bench{rows: r, log: &bytes.Buffer{}}
 	keys, err := secret.NewKeys([secret.KeySize]byte{1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Store: r, Keys: keys, Now: time.Now, Log: slog.New(slog.NewTextHandler(b.log, nil))}
+	c := Config{Store: r, Keys: keys, Now: time.Now, Log: slog.New(slog.NewTextHandler(b.log, nil)), Prices: &Prices{}}
 	for _, g := range gateways {
 		c.Gateways = append(c.Gateways, g)
 	}
+	change(&c)
 	b.Worker = New(c)
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -189,17 +249,22 @@ func TestS81_Verdicts(t *testing.T) {
 		ends     store.MessageStatus // what the row says in the end
 		tries    []int
 		dropped  bool
+		charged  []string
 	}{
-		"taken at once":                                  {gateways: []*carrier{says("a", nil)}, says: store.Sent, ends: store.Sent, tries: []int{1}},
-		"a refused number is final":                      {gateways: []*carrier{says("a", refused), says("b", nil)}, says: store.Refused, ends: store.Refused, tries: []int{1, 0}},
-		"an error is tried again":                        {gateways: []*carrier{says("a", errDown, nil)}, says: store.Sent, within: time.Second, ends: store.Sent, tries: []int{2}},
-		"three tries, then the next gateway":             {gateways: []*carrier{says("a", errDown), says("b", nil)}, says: store.Sent, within: patience, ends: store.Sent, tries: []int{3, 1}},
+		"taken at once":                                  {gateways: []*carrier{says("a", nil)}, says: store.Sent, ends: store.Sent, tries: []int{1}, charged: []string{"a"}},
+		"refused by one, taken by the next":              {gateways: []*carrier{says("a", refused), says("b", nil)}, says: store.Sent, ends: store.Sent, tries: []int{1, 1}, charged: []string{"b"}},
+		"a number that all refuse is refused":            {gateways: []*carrier{says("a", refused), says("b", refused)}, says: store.Refused, ends: store.Refused, tries: []int{1, 1}},
+		"an error is tried again":                        {gateways: []*carrier{says("a", errDown, nil)}, says: store.Sent, within: time.Second, ends: store.Sent, tries: []int{2}, charged: []string{"a"}},
+		"three tries, then the next gateway":             {gateways: []*carrier{says("a", errDown), says("b", nil)}, says: store.Sent, within: patience, ends: store.Sent, tries: []int{3, 1}, charged: []string{"b"}},
 		"all gateways down":                              {gateways: []*carrier{says("a", errDown)}, says: store.Failed, within: patience, ends: store.Failed, tries: []int{3}, dropped: true},
 		"no gateway at all":                              {says: store.Failed, ends: store.Failed, dropped: true},
-		"a hanging gateway does not hold the page":       {gateways: []*carrier{says("a", errHang, nil)}, says: store.Waiting, within: patience, ends: store.Sent, tries: []int{2}},
-		"what hangs for good gives the allowance back":   {gateways: []*carrier{says("a", errHang)}, says: store.Waiting, within: patience, ends: store.Failed, tries: []int{3}, dropped: true},
-		"behind a hanging gateway stands the next":       {gateways: []*carrier{says("a", errHang), says("b", nil)}, says: store.Waiting, within: patience, ends: store.Sent, tries: []int{3, 1}},
-		"a refusal by the second gateway is final, too":  {gateways: []*carrier{says("a", errDown), says("b", refused)}, says: store.Refused, within: patience, ends: store.Refused, tries: []int{3, 1}},
+		"a hanging gateway does not hold the page":       {gateways: []*carrier{says("a", errHang, nil)}, says: store.Waiting, within: patience, ends: store.Sent, tries: []int{2}, charged: []string{"a"}},
+		"what hangs for good gives the allowance back":   {gateways: []*carrier{says("a", errHang)}, says: store.Waiting, within: patience, ends: store.Failed, tries: []int{3}, dropped: true, charged: []string{"a?"}},
+		"beside a hanging gateway the next is asked":     {gateways: []*carrier{says("a", errHang), says("b", nil)}, says: store.Sent, within: hedge, ends: store.Sent, tries: []int{1, 1}, charged: []string{"a?", "b"}},
+		"beside two of them a third":                     {gateways: []*carrier{says("a", errHang), says("b", errHang), says("c", nil)}, says: store.Waiting, within: patience, ends: store.Sent, tries: []int{1, 1, 1}, charged: []string{"a?", "b?", "c"}},
+		"one hangs, the others are down":                 {gateways: []*carrier{says("a", errHang, nil), says("b", errDown)}, says: store.Waiting, within: patience, ends: store.Sent, tries: []int{2, 3}, charged: []string{"a"}},
+		"one refuses, the other is down":                 {gateways: []*carrier{says("a", errDown), says("b", refused)}, says: store.Refused, within: patience, ends: store.Refused, tries: []int{3, 1}},
+		"one refuses, the other hangs":                   {gateways: []*carrier{says("a", refused), says("b", errHang)}, says: store.Waiting, within: patience, ends: store.Refused, tries: []int{1, 3}, charged: []string{"b?"}},
 		"errors at both, and it is over after six tries": {gateways: []*carrier{says("a", errDown), says("b", errDown)}, says: store.Failed, within: patience, ends: store.Failed, tries: []int{3, 3}, dropped: true},
 	}
 	for name, test := range tests {
@@ -234,6 +299,9 @@ func TestS81_Verdicts(t *testing.T) {
 				}
 				if dropped := len(b.rows.dropped) == 1 && b.rows.dropped[0] == "send-m1"; dropped != test.dropped {
 					t.Errorf("S-36: allowances given back: %q", b.rows.dropped)
+				}
+				if got := b.rows.charged("m1"); !slices.Equal(got, test.charged) {
+					t.Errorf("S-35: charged %q, want %q", got, test.charged)
 				}
 				wantEvent(t, b.rows.events, test.ends)
 			})
@@ -349,10 +417,12 @@ func TestS81_BreakerPassesOverAGatewayThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad, good := says("bad", errHang, errHang, errHang, errHang, errHang, errHang, nil), says("good", nil)
 		b := start(t, newRows(), bad, good)
-		for i := range 2 { // three hanging tries, then two more: enough
-			b.Deliver(t.Context(), b.message(fmt.Sprint("slow", i)))
-			time.Sleep(20 * time.Second)
+		for i := range enough { // each waits for it once, and goes by the other
+			if got := b.Deliver(t.Context(), b.message(fmt.Sprint("slow", i))); got != store.Sent {
+				t.Fatal(got)
+			}
 		}
+		synctest.Wait()
 		if bad.tries() != enough {
 			t.Fatalf("%d tries at the bad gateway, want %d", bad.tries(), enough)
 		}
@@ -361,7 +431,8 @@ func TestS81_BreakerPassesOverAGatewayThatIsDown(t *testing.T) {
 			t.Errorf("at rest: %s after %s, want %s at once by the other gateway", got, time.Since(began), store.Sent)
 		}
 		time.Sleep(pause)
-		b.Deliver(t.Context(), b.message("probe")) // one goes to see, and hangs
+		go b.Deliver(t.Context(), b.message("probe")) // one goes to see, and hangs
+		synctest.Wait()
 		if bad.tries() != enough+1 {
 			t.Errorf("%d tries at the bad gateway after its rest, want one more", bad.tries())
 		}

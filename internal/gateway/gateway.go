@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	"latchkey.dev/internal/secret"
@@ -21,10 +22,11 @@ var ErrRefused = errors.New("gateway: refused the number")
 // A Text is what is to be carried.
 type Text struct {
 	ID       string // idempotency key: the same text twice is one message
-	Channel  string // sms
+	Channel  string // sms, email
 	To       secret.Text
-	Body     secret.Text
-	NotAfter time.Time // of no use to anybody after this; zero if it keeps
+	Body     secret.Text // of an e-mail the first line is the subject
+	NotAfter time.Time   // of no use to anybody after this; zero if it keeps
+	Report   string      // where a [Reporter]'s carrier may say what became of it; empty if nobody wants to know
 }
 
 // Life is how long the text is still of use at now: whole units rounded up, for carriers that count in them,
@@ -36,6 +38,35 @@ func (t Text) Life(now time.Time, unit, least, most time.Duration) time.Duration
 	left := t.NotAfter.Sub(now)
 	left = (left + unit - 1).Truncate(unit)
 	return min(max(left, least), most)
+}
+
+// ErrForged refuses a report that is not the carrier's.
+var ErrForged = errors.New("gateway: not a report of this carrier")
+
+// A Report is what a carrier says later about a text it took, as the HTTP request that it came by.
+type Report struct {
+	Address string // Text.Report, to which it was sent
+	Header  map[string][]string
+	Query   url.Values
+	Body    []byte
+}
+
+// An Outcome is what became of a text.
+type Outcome int
+
+// The outcomes. Pending is none yet.
+const (
+	Pending Outcome = iota
+	Arrived
+	Lost
+)
+
+// A Reporter is a gateway whose carrier reports.
+type Reporter interface {
+	Gateway
+	// Read judges a report; [ErrForged] if it is not the carrier's or means nothing. That its address was handed
+	// out for this text is the caller's to check.
+	Read(r Report) (Outcome, error)
 }
 
 // A Gateway carries texts.

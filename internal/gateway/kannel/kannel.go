@@ -2,10 +2,10 @@
 //
 // URL is the sendsms interface of its smsbox, http://127.0.0.1:13013/cgi-bin/sendsms as a rule; on another
 // machine it has to be https (sendsms-port-ssl). Username and Password are those of a sendsms-user group. From
-// is the sender, SMSC the id of the connection to use; both may be left to Kannel. With a DLRURL Kannel calls
-// that address once it is known whether the message arrived; {id} in it becomes the text's id, and Kannel fills
-// in its own escapes (%d is 1 for delivered, 2 and 16 for not); of a connection without an smsc-id it hears
-// nothing. A text that is still with a carrier when its code is dead is given up (validity).
+// is the sender, SMSC the id of the connection to use; both may be left to Kannel. Kannel calls the text's report
+// address once it is known whether the message arrived, or DLRURL if that is set; {id} in it becomes the text's
+// id, and Kannel fills in its own escapes (%d is 1 for delivered, 2 and 16 for not); of a connection without an
+// smsc-id it hears nothing. It signs nothing: that nobody else knows the address has to do. A text that is still with a carrier when its code is dead is given up (validity).
 //
 // The request is the one with X-Kannel headers and not the one that is all address: proxies log addresses, and
 // number, text and password would stand in it. Kannel has no idempotency key: a text whose answer got lost may
@@ -127,9 +127,13 @@ func (g *Gateway) header(t gateway.Text) http.Header {
 	if life := t.Life(g.Now(), time.Minute, time.Minute, 7*24*time.Hour); life > 0 {
 		h.Set("X-Kannel-Validity", strconv.Itoa(int(life.Minutes())))
 	}
-	if g.DLRURL != "" {
+	report := strings.ReplaceAll(g.DLRURL, "{id}", url.QueryEscape(t.ID))
+	if report == "" && t.Report != "" {
+		report = t.Report + "&status=%d"
+	}
+	if report != "" {
 		h.Set("X-Kannel-DLR-Mask", strconv.Itoa(dlrMask))
-		h.Set("X-Kannel-DLR-Url", strings.ReplaceAll(g.DLRURL, "{id}", url.QueryEscape(t.ID)))
+		h.Set("X-Kannel-DLR-Url", report)
 	}
 	return h
 }
@@ -165,3 +169,18 @@ const alphabet = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\
 	"¿abcdefghijklmnopqrstuvwxyzäöñüà" + "^{}\\[~]|€"
 
 func gsm(s string) bool { return strings.Trim(s, alphabet) == "" }
+
+// Read judges a delivery report, a GET whose query we wrote ourselves.
+func (g *Gateway) Read(r gateway.Report) (gateway.Outcome, error) {
+	switch r.Query.Get("status") {
+	case "1":
+		return gateway.Arrived, nil
+	case "2", "16":
+		return gateway.Lost, nil
+	case "4", "8": // queued, with the carrier
+		return gateway.Pending, nil
+	}
+	return gateway.Pending, gateway.ErrForged
+}
+
+var _ gateway.Reporter = (*Gateway)(nil)

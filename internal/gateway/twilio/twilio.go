@@ -6,15 +6,22 @@
 // URL leads to another edge or region, https://api.dublin.ie1.twilio.com for one. A text that is still queued
 // there when its code is dead is not sent (ValidityPeriod).
 //
+// Twilio says what became of a text to the address it was given with it (StatusCallback), and signs that with the
+// account's auth token. AuthToken is there for who sends with an API key; without it the address alone, which
+// nobody else knows, has to do.
+//
 // The API knows no idempotency key: a text whose answer got lost may arrive twice, with the same code.
 package twilio
 
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,6 +41,7 @@ type Config struct {
 	AccountSID          string // AC...
 	KeySID              string // SK..., or empty
 	Secret              secret.Text
+	AuthToken           secret.Text // of the account, to check reports; Secret if there is no key
 	From                string
 	MessagingServiceSID string // MG...
 	Now                 func() time.Time
@@ -85,7 +93,10 @@ func New(c Config) (*Gateway, error) {
 		c.Now = time.Now
 	}
 	c.Name = cmp.Or(c.Name, "twilio")
-	return &Gateway{c, courier.New(c.Name, c.Secret, c.credentials())}, nil
+	if c.KeySID == "" {
+		c.AuthToken = c.Secret
+	}
+	return &Gateway{c, courier.New(c.Name, c.Secret, c.AuthToken, c.credentials())}, nil
 }
 
 // Name is how logs call this gateway.
@@ -121,6 +132,9 @@ func (g *Gateway) form(t gateway.Text) url.Values {
 	}
 	if life := t.Life(g.Now(), time.Second, time.Second, 10*time.Hour); life > 0 {
 		form.Set("ValidityPeriod", strconv.Itoa(int(life.Seconds())))
+	}
+	if t.Report != "" {
+		form.Set("StatusCallback", t.Report)
 	}
 	return form
 }
@@ -173,3 +187,39 @@ var refusals = []int{
 	30006, // a landline, or a carrier out of reach
 	30450, // looks like pumping
 }
+
+// Read judges a status callback: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status.
+func (g *Gateway) Read(r gateway.Report) (gateway.Outcome, error) {
+	form, err := url.ParseQuery(string(r.Body))
+	if err != nil || !g.signed(r, form) {
+		return gateway.Pending, gateway.ErrForged
+	}
+	switch form.Get("MessageStatus") {
+	case "delivered", "read":
+		return gateway.Arrived, nil
+	case "undelivered", "failed", "canceled":
+		return gateway.Lost, nil
+	case "":
+		return gateway.Pending, gateway.ErrForged
+	}
+	return gateway.Pending, nil
+}
+
+// signed checks X-Twilio-Signature: the address and every parameter, sorted by name, under the auth token. It is
+// HMAC-SHA1, which is Twilio's choice and which collisions of SHA-1 do not break.
+func (g *Gateway) signed(r gateway.Report, form url.Values) bool {
+	if g.AuthToken == "" {
+		return true
+	}
+	sum := hmac.New(sha1.New, []byte(g.AuthToken.Reveal()))
+	sum.Write([]byte(r.Address))
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		for _, value := range form[name] {
+			sum.Write([]byte(name + value))
+		}
+	}
+	want := base64.StdEncoding.EncodeToString(sum.Sum(nil))
+	return hmac.Equal([]byte(want), []byte(http.Header(r.Header).Get("X-Twilio-Signature")))
+}
+
+var _ gateway.Reporter = (*Gateway)(nil)

@@ -7,13 +7,17 @@
 //
 // The API knows no idempotency key: a text whose answer got lost may arrive twice, with the same code. The
 // message's id goes along as client_ref, for reports. Whether a number is barred, Vonage may find out only
-// after it took the text.
+// after it took the text. It reports that to the address which goes along, too (webhook_url), signed with
+// SignatureSecret; without it the address alone, which nobody else knows, has to do.
 package vonage
 
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +39,8 @@ type Config struct {
 	APISecret secret.Text
 	From      string
 	Now       func() time.Time
+
+	SignatureSecret secret.Text // of signed webhooks; may be empty
 }
 
 // Check reports every problem at once.
@@ -72,7 +78,7 @@ func New(c Config) (*Gateway, error) {
 		c.Now = time.Now
 	}
 	c.Name = cmp.Or(c.Name, "vonage")
-	return &Gateway{c, courier.New(c.Name, c.APISecret, c.credentials())}, nil
+	return &Gateway{c, courier.New(c.Name, c.APISecret, c.SignatureSecret, c.credentials())}, nil
 }
 
 // Name is how logs call this gateway.
@@ -90,6 +96,9 @@ type message struct {
 	Text      string `json:"text"`
 	TTL       int    `json:"ttl,omitempty"` // seconds
 	ClientRef string `json:"client_ref,omitempty"`
+
+	WebhookURL     string `json:"webhook_url,omitempty"`
+	WebhookVersion string `json:"webhook_version,omitempty"`
 }
 
 // Send hands the text to Vonage.
@@ -97,7 +106,7 @@ func (g *Gateway) Send(ctx context.Context, t gateway.Text) error {
 	if t.Channel != "sms" {
 		return g.line.WrongChannel(t)
 	}
-	body, err := json.Marshal(message{
+	m := message{
 		Type:      "text",
 		Channel:   "sms",
 		To:        strings.TrimPrefix(t.To.Reveal(), "+"),
@@ -105,7 +114,11 @@ func (g *Gateway) Send(ctx context.Context, t gateway.Text) error {
 		Text:      t.Body.Reveal(),
 		TTL:       int(t.Life(g.Now(), time.Second, 20*time.Second, 7*24*time.Hour).Seconds()),
 		ClientRef: t.ID,
-	})
+	}
+	if t.Report != "" {
+		m.WebhookURL, m.WebhookVersion = t.Report, "v1"
+	}
+	body, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("%s: %w", g.Name(), err)
 	}
@@ -173,3 +186,59 @@ var refusals = []string{
 	"1310", // no device for it
 	"1430", // no recipient for this channel
 }
+
+// Read judges a message status webhook: https://developer.vonage.com/en/messages/concepts/message-statuses.
+func (g *Gateway) Read(r gateway.Report) (gateway.Outcome, error) {
+	var said struct {
+		Status string `json:"status"`
+	}
+	if err := json.Unmarshal(r.Body, &said); err != nil || said.Status == "" || !g.signed(r) {
+		return gateway.Pending, gateway.ErrForged
+	}
+	switch said.Status {
+	case "delivered", "read":
+		return gateway.Arrived, nil
+	case "rejected", "undeliverable":
+		return gateway.Lost, nil
+	}
+	return gateway.Pending, nil
+}
+
+// drift is how far Vonage's clock and ours may be apart.
+const drift = 5 * time.Minute
+
+// signed checks a signed webhook: a JWT (RFC 7515, HS256) that names the body by its SHA-256.
+func (g *Gateway) signed(r gateway.Report) bool {
+	if g.SignatureSecret == "" {
+		return true
+	}
+	token, ok := strings.CutPrefix(http.Header(r.Header).Get("Authorization"), "Bearer ")
+	parts := strings.Split(token, ".")
+	if !ok || len(parts) != 3 {
+		return false
+	}
+	sum := hmac.New(sha256.New, []byte(g.SignatureSecret.Reveal()))
+	sum.Write([]byte(parts[0] + "." + parts[1]))
+	var head struct {
+		Alg string `json:"alg"`
+	}
+	var claims struct {
+		IssuedAt int64  `json:"iat"`
+		Body     string `json:"payload_hash"`
+	}
+	body := sha256.Sum256(r.Body)
+	return hmac.Equal([]byte(parts[2]), []byte(base64.RawURLEncoding.EncodeToString(sum.Sum(nil)))) &&
+		part(parts[0], &head) == nil && head.Alg == "HS256" && part(parts[1], &claims) == nil &&
+		claims.Body == hex.EncodeToString(body[:]) && g.Now().Sub(time.Unix(claims.IssuedAt, 0)).Abs() < drift
+}
+
+// part reads a part of a JWT.
+func part(encoded string, into any) error {
+	plain, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(plain, into)
+}
+
+var _ gateway.Reporter = (*Gateway)(nil)

@@ -17,6 +17,10 @@
 // The answer is any 2xx once the text is taken, with no body or {"status": "accepted"}. A number that will never
 // get it is {"status": "refused"}, with any status; everything else is tried again, here or elsewhere. A
 // "message" beside the status goes to the log.
+//
+// Where data has a member "report", that is an address at which we like to hear later what became of the text:
+// POST {"status": "delivered"} or {"status": "undelivered"}, with the three Webhook- headers made in the same
+// way as ours, with one of the secrets.
 package webhook
 
 import (
@@ -132,13 +136,14 @@ type message struct {
 	To       string    `json:"to"`
 	Body     string    `json:"body"`
 	NotAfter time.Time `json:"not_after,omitzero"`
+	Report   string    `json:"report,omitempty"`
 }
 
 // Send hands the text over. All channels go the same way: the far end can tell them apart.
 func (g *Gateway) Send(ctx context.Context, t gateway.Text) error {
 	now := g.Now().UTC()
 	body, err := json.Marshal(event{"message.send", now, message{
-		ID: t.ID, Channel: t.Channel, To: t.To.Reveal(), Body: t.Body.Reveal(), NotAfter: t.NotAfter.UTC(),
+		ID: t.ID, Channel: t.Channel, To: t.To.Reveal(), Body: t.Body.Reveal(), NotAfter: t.NotAfter.UTC(), Report: t.Report,
 	}})
 	if err != nil {
 		return fmt.Errorf("%s: %w", g.Name(), err)
@@ -179,3 +184,44 @@ func (g *Gateway) judge(t gateway.Text, a courier.Answer) error {
 	}
 	return g.line.Alien(t, a)
 }
+
+// drift is how far the far end's clock and ours may be apart.
+const drift = 5 * time.Minute
+
+// Read judges a report.
+func (g *Gateway) Read(r gateway.Report) (gateway.Outcome, error) {
+	var said struct {
+		Status string `json:"status"`
+	}
+	if !g.signed(r) || json.Unmarshal(r.Body, &said) != nil {
+		return gateway.Pending, gateway.ErrForged
+	}
+	switch said.Status {
+	case "delivered":
+		return gateway.Arrived, nil
+	case "undelivered":
+		return gateway.Lost, nil
+	case "":
+		return gateway.Pending, gateway.ErrForged
+	}
+	return gateway.Pending, nil
+}
+
+func (g *Gateway) signed(r gateway.Report) bool {
+	h := http.Header(r.Header)
+	seconds, err := strconv.ParseInt(h.Get("Webhook-Timestamp"), 10, 64)
+	at := time.Unix(seconds, 0)
+	if err != nil || g.Now().Sub(at).Abs() > drift {
+		return false
+	}
+	for _, signature := range strings.Fields(h.Get("Webhook-Signature")) {
+		for _, k := range g.keys {
+			if hmac.Equal([]byte(signature), []byte(k.sign(h.Get("Webhook-Id"), at, r.Body))) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var _ gateway.Reporter = (*Gateway)(nil)
