@@ -11,7 +11,8 @@ import (
 
 func (t *tx) Record(ctx context.Context, events ...audit.Event) error {
 	for _, e := range events {
-		if _, err := t.exec(ctx, t.db.text.record, args{int64(t.events), micros(e.At), doc(eventRowOf(e))}); err != nil {
+		if _, err := t.exec(ctx, t.db.text.record, args{int64(t.events), micros(e.At), doc(eventRowOf(e)),
+			string(e.Type), e.User, e.Client, e.Source.Address}); err != nil {
 			return err
 		}
 		t.events++

@@ -36,7 +36,7 @@ type texts struct {
 func (d Dialect) texts() texts {
 	return texts{
 		lease:  leaseMessages(d.SkipLocked),
-		record: `INSERT INTO audit_events (seq, at, doc) VALUES (` + d.Position + `, $2, $3)`,
+		record: `INSERT INTO audit_events (seq, at, doc, type, user_id, client, source) VALUES (` + d.Position + `, $2, $3, $4, $5, $6, $7)`,
 		events: `SELECT seq, doc FROM audit_events WHERE seq > $1 AND seq < ` + d.Settled + ` ORDER BY seq LIMIT $2`,
 	}
 }
