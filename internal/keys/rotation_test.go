@@ -10,7 +10,7 @@ import (
 func TestSigning(t *testing.T) {
 	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	key := func(id string, from time.Duration) store.SigningKey {
-		return store.SigningKey{ID: id, From: now.Add(from)}
+		return store.SigningKey{ID: id, From: now.Add(from), Created: now.Add(from)}
 	}
 	for name, test := range map[string]struct {
 		all  []store.SigningKey
@@ -23,6 +23,9 @@ func TestSigning(t *testing.T) {
 		"the last of several that began":   {[]store.SigningKey{key("a", -3), key("b", -2), key("c", -1)}, "c"},
 		"whatever their order":             {[]store.SigningKey{key("c", -1), key("a", -3), key("b", -2)}, "c"},
 		"clock set back: the oldest signs": {[]store.SigningKey{key("a", 1), key("b", 2)}, "a"},
+		"S-69 withdrawn":                   {[]store.SigningKey{withdraw(key("a", -time.Hour)), key("b", 0)}, "b"},
+		"S-69 withdrawn, clock set back":   {[]store.SigningKey{withdraw(key("a", -time.Hour)), withdraw(key("b", -1)), key("c", 1)}, "c"},
+		"S-69 withdrawn, all of them":      {[]store.SigningKey{withdraw(key("a", -time.Hour))}, ""},
 		"one begun after one not begun":    {[]store.SigningKey{key("b", 1), key("a", -1)}, "a"},
 	} {
 		if got, ok := signing(test.all, now); got.ID != test.want || ok != (test.want != "") {

@@ -89,23 +89,27 @@ func (rs *realms) read(ctx context.Context) (*reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("op: reading the authorization servers: %w", err)
 	}
+	algorithms, err := rs.api.Keys.Algorithms(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("op: reading the signing keys: %w", err)
+	}
 	clients := new(sync.Map)
 	for _, s := range servers {
-		now.byID[s.ID] = rs.api.newRealm(s, org, clients)
+		now.byID[s.ID] = rs.api.newRealm(s, org, algorithms, clients)
 	}
 	rs.held.Store(now)
 	return now, nil
 }
 
-func (a *API) newRealm(s oauth.Server, org string, clients *sync.Map) *realm {
+func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients *sync.Map) *realm {
 	r := &realm{Server: s, issuer: a.issuer(s), org: org, clients: clients}
-	r.discovery = r.describe()
+	r.discovery = r.describe(algorithms)
 	r.etag = etag(r.discovery)
 	return r
 }
 
 // describe writes the metadata of OpenID Connect Discovery and RFC 8414. It says only what is true (S-66).
-func (r *realm) describe() []byte {
+func (r *realm) describe(algorithms []string) []byte {
 	methods := []string{"client_secret_basic", "client_secret_post", "none"}
 	body, err := json.Marshal(struct {
 		Issuer              string            `json:"issuer"`
@@ -145,7 +149,7 @@ func (r *realm) describe() []byte {
 		ResponseModes: []string{"query"},
 		Grants:        []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken},
 		Subjects:      []string{"public"},
-		Algorithms:    []string{"RS256"},
+		Algorithms:    algorithms, // those of the keys that are published
 		Scopes:        r.Scopes,
 		Claims:        oauth.ClaimsSupported(),
 		ACR:           policy.ACRValues(),

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -33,7 +34,11 @@ func TestRealmsAreReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a := New(Config{Store: db, Now: time.Now, Origin: "https://id.example"})
+	ring, err := keys.Open(ctx, db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(Config{Store: db, Keys: ring, Now: time.Now, Origin: "https://id.example"})
 	age := func(d time.Duration) {
 		held := *a.realms.held.Load()
 		held.at = held.at.Add(-d)
