@@ -115,6 +115,7 @@ func (c *chaos) failover() ([]result, error) {
 	err = h.wellAgain()
 	back := time.Now()
 	time.Sleep(c.away)
+	end := time.Now()
 	stop()
 	crowd.Wait()
 	if err != nil {
@@ -122,7 +123,7 @@ func (c *chaos) failover() ([]result, error) {
 	}
 	away := w.between(died, promoted)
 	meanwhile := w.between(died, back)
-	after := w.between(back.Add(time.Second), time.Now())
+	after := w.between(back, end)
 	f, err := l.examine(context.Background(), 5)
 	if err != nil {
 		return nil, fmt.Errorf("looking: %w", err)

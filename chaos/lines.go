@@ -13,4 +13,7 @@ var lines = []struct {
 	{"limits", (*chaos).limitsTogether},
 	{"disabled", (*chaos).disabled},
 	{"failover", (*chaos).failover},
+	{"disk", (*chaos).illDisk},
+	{"leaving", (*chaos).leaving},
+	{"handing-back", (*chaos).handingBack},
 }

@@ -75,6 +75,7 @@ type seen struct {
 	status int // 0: no answer
 	lost   bool
 	retry  bool // there was a Retry-After
+	read   bool // a GET
 	took   time.Duration
 }
 
@@ -98,7 +99,7 @@ var line = &http.Transport{MaxIdleConnsPerHost: 512, DisableCompression: true}
 func (v *visit) RoundTrip(r *http.Request) (*http.Response, error) {
 	began := time.Now()
 	a, err := line.RoundTrip(r)
-	s := &seen{took: time.Since(began)}
+	s := &seen{took: time.Since(began), read: r.Method == http.MethodGet}
 	v.worst = max(v.worst, s.took)
 	if err == nil {
 		s.status, s.lost, s.retry = a.StatusCode, a.Header.Get(lostHeader) != "", a.Header.Get("Retry-After") != ""

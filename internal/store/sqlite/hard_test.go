@@ -223,6 +223,39 @@ func TestS77_LockHeldByAnother(t *testing.T) {
 	}
 }
 
+func TestS77_ACrowdWaitsForALockTogether(t *testing.T) {
+	e := begin(t, 500*time.Millisecond)
+	db := over(t, e)
+	other, err := sql.Open("sqlite", dsn(pathOf(t, e), time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	other.SetMaxOpenConns(1)
+	if _, err := other.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	// One after the other they would take 50 s, and most of them 20 s and more.
+	short, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			err := db.Update(short, func(tx store.Tx) error { return tx.PutSetting(ctx, fmt.Sprint(i), "1") })
+			if !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("got error %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if _, err := other.ExecContext(ctx, `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(db, "a", "1"); err != nil {
+		t.Errorf("it does not recover: %v", err)
+	}
+}
+
 func pathOf(t *testing.T, e *engine) (path string) {
 	t.Helper()
 	if err := e.db.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {

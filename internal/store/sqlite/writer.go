@@ -149,6 +149,7 @@ func (w *writer) next() *turn {
 func (w *writer) lead(f func(sqlstore.Querier) error) error {
 	defer w.pass()
 	if err := w.begin(); err != nil {
+		w.refuse(err)
 		return err
 	}
 	// The leader needs no savepoint: with nobody before it, its failure may undo everything.
@@ -167,6 +168,14 @@ func (w *writer) lead(f func(sqlstore.Querier) error) error {
 	}
 	tell(group, err)
 	return err
+}
+
+// refuse sends away who has come meanwhile. They have waited for the same lock or the same disk, and for each
+// of them to try in turn would make the last one wait that many times as long (S-77).
+func (w *writer) refuse(err error) {
+	for t := w.next(); t != nil; t = w.next() {
+		t.call <- call{err: err}
+	}
 }
 
 func (w *writer) pass() {
