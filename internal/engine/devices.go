@@ -104,9 +104,9 @@ func (e *Engine) met(cookie secret.Text, login string, now time.Time) secret.Tex
 	return e.cookieOf(b)
 }
 
-// DeviceDigest is what we keep of a device's token; zero if nobody should be known by it. Keyed, for what
+// deviceDigest is what we keep of a device's token; zero if nobody should be known by it. Keyed, for what
 // applications choose may be short enough to be searched for.
-func (e *Engine) DeviceDigest(token secret.Text) secret.Digest {
+func (e *Engine) deviceDigest(token secret.Text) secret.Digest {
 	if !tellsDevices(token.Reveal()) {
 		return secret.Digest{}
 	}

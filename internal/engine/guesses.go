@@ -145,7 +145,7 @@ func (e *Engine) tokenOf(sc scene) secret.Digest {
 	if bound := sc.state.Request.Device; !bound.IsZero() {
 		return bound
 	}
-	return e.DeviceDigest(sc.device.Token)
+	return e.deviceDigest(sc.device.Token)
 }
 
 // countGuess counts, and reports whether the guess may be judged.

@@ -17,7 +17,7 @@ func (a *API) interact(c *call) (reply, error) {
 	case c.params["recovery_token"] != "":
 		return reply{}, oauth.ErrRecovery
 	}
-	client, err := a.interacting(c)
+	client, proved, err := a.interacting(c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -38,7 +38,11 @@ func (a *API) interact(c *call) (reply, error) {
 	if _, err := c.params.need("state"); err != nil {
 		return reply{}, err
 	}
-	handle, err := a.Engine.Begin(c.Context(), request)
+	ctx := c.Context()
+	if proved {
+		request.Source, ctx = spokenFor(c), onDevice(c)
+	}
+	handle, err := a.Engine.Begin(ctx, request)
 	if err != nil {
 		return reply{}, err
 	}
@@ -49,19 +53,19 @@ func (a *API) interact(c *call) (reply, error) {
 
 // interacting finds the client. A confidential one proves itself here already, unless it is one that
 // cannot: okta-idx-golang never sends its secret here, and proves itself at the token endpoint anyway.
-func (a *API) interacting(c *call) (oauth.Client, error) {
+func (a *API) interacting(c *call) (client oauth.Client, proved bool, err error) {
 	who, err := claimed(c)
 	if err != nil {
-		return oauth.Client{}, err
+		return oauth.Client{}, false, err
 	}
-	client, err := a.find(c, who)
-	if err != nil {
-		return oauth.Client{}, err
+	if client, err = a.find(c, who); err != nil {
+		return oauth.Client{}, false, err
 	}
 	if who.secret == "" && !client.AuthenticatesAtInteract {
-		return client, nil
+		return client, false, nil
 	}
-	return client, a.prove(c, client, who)
+	err = a.prove(c, client, who)
+	return client, err == nil && client.Confidential(), err
 }
 
 // requested reads what interact and authorize have in common. The redirect URI was judged before.
