@@ -10,6 +10,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0 // the PostgreSQL driver
 	github.com/nyaruka/phonenumbers v1.8.1 // which numbers there are, in every country
 	github.com/pressly/goose/v3 v3.29.0 // migrations, locked and versioned
+	github.com/wneessen/go-mail v0.8.1 // SMTP and MIME: notices by e-mail
 	golang.org/x/crypto v0.58.0 // Argon2id
 	golang.org/x/text v0.43.0 // PRECIS and Unicode normalisation of names and passwords
 	modernc.org/sqlite v1.61.1 // the SQLite driver, without cgo
