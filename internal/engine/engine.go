@@ -46,6 +46,7 @@ type Config struct {
 	Codes         limit.Codes
 	Sends         limit.Sends
 	Passwords     limit.Passwords            // zero is production's: passwords that may be guessed for ever are nobody's wish
+	Mail          bool                       // there is a way to send e-mail
 	Price         func(country string) int64 // what a message may cost at most, in millionths; nil is nothing
 	RevealUnknown bool                       // S-24: tell that a name is unknown
 	Origin        string                     // https://id.example; its host ends a text message

@@ -11,6 +11,7 @@ import (
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/msg"
+	"latchkey.dev/internal/notice"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/policy"
@@ -82,6 +83,9 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 		case flow.Save:
 			if err = tx.AddEnrollment(ctx, ef.Enrollment); errors.Is(err, store.ErrExists) {
 				err = store.ErrStale // enrolled in another tab since we looked: look again (S-22)
+			}
+			if err == nil && ef.Enrollment.Kind == ident.Phone {
+				err = e.tell(ctx, tx, sc, notice.PhoneAdded, ef.Enrollment.Hint)
 			}
 		case flow.Issue:
 			if err = tx.AddCode(ctx, e.code(sc)); err == nil {

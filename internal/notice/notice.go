@@ -1,4 +1,4 @@
-// Package notice owns what we tell people: the words of a text message.
+// Package notice owns what we tell people: the words of a text message, and of an e-mail about their account.
 package notice
 
 import (

@@ -26,3 +26,35 @@ func TestS15_TextNamesAppCodeLifetimeAndHost(t *testing.T) {
 		}
 	}
 }
+
+func TestMailTellsWhatWhenAndWhatToDo(t *testing.T) {
+	at := time.Date(2026, 3, 4, 22, 6, 7, 0, time.UTC)
+	for l := msg.English; l <= msg.Spanish; l++ {
+		for c := notice.PhoneAdded; c <= notice.PasswordChanged; c++ {
+			m := notice.Mail{Change: c, Name: "Ada", Login: "ada@example.com", Hint: "+1 XXX-XXX-0143", Host: "id.example", At: at, Zone: "Europe/Berlin", Lang: l}
+			subject, body, ok := strings.Cut(m.Text().Reveal(), "\n\n")
+			if !ok || subject == "" || strings.Contains(subject, "\n") {
+				t.Errorf("%s: the subject is %q", l, subject)
+			}
+			for _, want := range []string{"Ada", "ada@example.com", "id.example", "23:06"} {
+				if !strings.Contains(body, want) {
+					t.Errorf("%s: no %s in %s", l, want, body)
+				}
+			}
+			if strings.Contains(body, m.Hint) != (c != notice.PasswordChanged) {
+				t.Errorf("%s: the phone in %s", l, body)
+			}
+			if strings.ContainsAny(m.Text().Reveal(), "{}") {
+				t.Errorf("%s: not filled in: %s", l, m.Text().Reveal())
+			}
+		}
+	}
+}
+
+func TestANameIsNoMoreThanAName(t *testing.T) {
+	m := notice.Mail{Name: "Ada,\n\nclick https://evil.example " + strings.Repeat("x", 200), Zone: "Nowhere/At_All", At: time.Unix(0, 0)}
+	text := m.Text().Reveal()
+	if strings.Contains(text, "://") || strings.Contains(text, strings.Repeat("x", 80)) || strings.Contains(text, "Ada,\n") {
+		t.Errorf("the mail is %s", text)
+	}
+}
