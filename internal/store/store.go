@@ -8,6 +8,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"latchkey.dev/internal/audit"
@@ -49,6 +50,7 @@ type Tx interface {
 	Challenges
 	Failures
 	Guesses
+	Counts
 	Sends
 	Messages
 	Ledger
@@ -150,6 +152,22 @@ type Guesses interface {
 	KnowsDevice(ctx context.Context, login string, device secret.Digest) (bool, error)
 	// RememberDevice is what completing one does.
 	RememberDevice(ctx context.Context, login string, device secret.Digest, at time.Time) error
+}
+
+// Requests are some that a node wants to let pass (S-52).
+type Requests struct {
+	What   secret.Digest // what they have in common
+	Window int64         // which window of its length it is
+	Length time.Duration
+	Want   int
+	Max    int // in the window, over all nodes
+	Ends   time.Time
+}
+
+// Counts counts requests over nodes.
+type Counts interface {
+	// TakeRequests takes as many as there are left, up to what is wanted, by one conditional statement.
+	TakeRequests(ctx context.Context, r Requests) (given int, err error)
 }
 
 // A Send is one text message as the limits see it.
@@ -483,8 +501,11 @@ type Audit interface {
 	Seal(ctx context.Context, seq int64) (audit.Seal, error)
 	// SealBefore returns the last seal made before a time, zero if there is none.
 	SealBefore(ctx context.Context, at time.Time) (audit.Seal, error)
-	// TrimAudit removes up to n of the oldest events, none of them after seq (S-73).
+	// TrimAudit removes up to n of the oldest events, none of them after seq, which is a seal's place: else the
+	// chain could not be walked from there, and it is ErrNotFound (S-73). The last event of all must stay.
 	TrimAudit(ctx context.Context, seq int64, n int) (removed int, err error)
+	// Trimmed returns the seal up to which events were removed, or are being removed; zero if none were.
+	Trimmed(ctx context.Context) (audit.Seal, error)
 	// Backlogs counts what waits for somebody to do something about it.
 	Backlogs(ctx context.Context) (Backlogs, error)
 }
@@ -565,4 +586,27 @@ type MasterKeys interface {
 	// DropMasterKeys forgets all keys but the one that seals: the database opens without them from now on. It is
 	// ErrStale if they have sealed anything that is still there.
 	DropMasterKeys(ctx context.Context) ([]secret.KeyID, error)
+}
+
+// A BackupInfo is what may be said of a backup.
+type BackupInfo struct {
+	Made   time.Time
+	Schema int64
+	Org    string
+	Keys   []secret.KeyID // the master keys that it is sealed with
+	Rows   map[string]int // by table
+	Sealed int            // how many sealed values were opened to verify it
+}
+
+// Backup copies a database. A DB offers it. Restoring is done before there is a DB; each database has a function for it.
+type Backup interface {
+	// Backup writes all that is in the database as of one moment, sealed as it is, while others read and write (S-83).
+	Backup(ctx context.Context, w io.Writer, made time.Time) (BackupInfo, error)
+}
+
+// A Restore says how a backup is put back. Open sign-ins and codes from before are void in any case.
+type Restore struct {
+	Replace    bool        // throw away what is there
+	KeepTokens bool        // refresh tokens from before stay good, those too that were used or revoked since
+	By         audit.Event // what is recorded of it
 }

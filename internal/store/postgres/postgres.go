@@ -25,9 +25,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -55,11 +53,11 @@ func Open(ctx context.Context, dsn string, keys *secret.Keys, log *slog.Logger) 
 
 func open(ctx context.Context, pool *sql.DB, keys *secret.Keys, log *slog.Logger) (*sqlstore.DB, error) {
 	d := dialect(0)
-	turns, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(migrating)), lock.WithLockTimeout(1, 300))
+	turns, err := inTurn()
 	if err != nil {
 		return nil, err
 	}
-	done, err := sqlstore.Migrate(ctx, pool, d, goose.WithSessionLocker(turns))
+	done, err := sqlstore.Migrate(ctx, pool, d, turns)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +155,8 @@ func dialect(base int64) sqlstore.Dialect {
 		SkipLocked: ` FOR UPDATE SKIP LOCKED`,
 		Position:   fmt.Sprintf(`(pg_current_xact_id()::text::bigint << 16) + $1 + %d`, base),
 		Settled:    fmt.Sprintf(`(pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 16) + %d`, base),
+		Columns:    columns,
+		References: references,
 		Fault:      fault,
 	}
 }

@@ -3,12 +3,14 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"testing"
 
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/sqlite"
 	"latchkey.dev/internal/store/storetest"
 )
 
@@ -48,6 +50,9 @@ func home(dsn string) storetest.Home {
 				return nil, err
 			}
 			return db, nil
+		},
+		Restore: func(keys *secret.Keys, from io.ReadSeeker, o store.Restore) (store.BackupInfo, error) {
+			return Restore(ctx, dsn, keys, from, o)
 		},
 		Dump: func(t *testing.T) []byte { return dump(t, dsn) },
 	}
@@ -111,6 +116,21 @@ func dump(t *testing.T, dsn string) (all []byte) {
 
 func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Home { return home(schema(t)) })
+}
+
+// One machine becomes several, and back.
+func TestS83_BetweenSQLiteAndPostgreSQL(t *testing.T) {
+	lite := func(t *testing.T) storetest.Home {
+		dir := t.TempDir()
+		return storetest.Home{
+			Open: func(keys *secret.Keys) (store.DB, error) { return sqlite.Open(ctx, dir, keys) },
+			Restore: func(keys *secret.Keys, from io.ReadSeeker, o store.Restore) (store.BackupInfo, error) {
+				return sqlite.Restore(ctx, dir, keys, from, o)
+			},
+		}
+	}
+	t.Run("SQLite to PostgreSQL", func(t *testing.T) { storetest.Move(t, lite(t), home(schema(t))) })
+	t.Run("PostgreSQL to SQLite", func(t *testing.T) { storetest.Move(t, home(schema(t)), lite(t)) })
 }
 
 func TestS75_KilledAtAnyTime(t *testing.T) {

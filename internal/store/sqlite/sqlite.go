@@ -35,6 +35,8 @@ var dialect = sqlstore.Dialect{
 	Migrations: database.DialectSQLite3,
 	Position:   `(SELECT coalesce(max(seq), 0) + 1 FROM audit_events WHERE $1 = $1)`,
 	Settled:    `9223372036854775807`, // one writer: what is visible has nothing to come before it
+	Columns:    columns,
+	References: references,
 	Fault:      fault,
 }
 
@@ -61,23 +63,11 @@ type engine struct {
 }
 
 func open(ctx context.Context, dir string, busy time.Duration) (*engine, error) {
-	if err := secure(dir); err != nil {
-		return nil, err
-	}
-	path, err := filepath.Abs(filepath.Join(dir, File))
-	if err != nil {
-		return nil, err
-	}
-	connector, err := sqlite.NewConnector(dsn(path, busy))
-	if err != nil {
-		return nil, err
-	}
-	done, err := alone(ctx, dir)
+	db, done, err := raw(ctx, dir, busy)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	db := sql.OpenDB(connector)
 	if _, err := sqlstore.Migrate(ctx, db, dialect); err != nil {
 		db.Close()
 		return nil, err

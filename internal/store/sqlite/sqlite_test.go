@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -42,6 +43,9 @@ func home(dir string) storetest.Home {
 				return nil, err
 			}
 			return db, nil
+		},
+		Restore: func(keys *secret.Keys, from io.ReadSeeker, o store.Restore) (store.BackupInfo, error) {
+			return Restore(ctx, dir, keys, from, o)
 		},
 		Dump: func(t *testing.T) (all []byte) {
 			files, err := filepath.Glob(filepath.Join(dir, "*"))

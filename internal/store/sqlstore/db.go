@@ -32,6 +32,8 @@ type Engine interface {
 	View(ctx context.Context, f func(Querier) error) error
 	// Update runs f, more than once if it must, and commits durably before it returns nil.
 	Update(ctx context.Context, f func(Querier) error) error
+	// Snapshot is View for as long as it takes.
+	Snapshot(ctx context.Context, f func(Querier) error) error
 	Now(ctx context.Context) (time.Time, error)
 	Close() error
 }

@@ -13,6 +13,9 @@ type Dialect struct {
 	// Position is the place of a transaction's $1st event (from 0) in the audit log, and Settled the
 	// place below which no event can appear any more.
 	Position, Settled string
+	// Columns lists the columns of all tables (table, column, type), in their order, and References which table
+	// refers to which.
+	Columns, References string
 	// Fault says what kind of failure an error of the driver is.
 	Fault func(error) Fault
 }

@@ -63,7 +63,10 @@ func (t *tx) claim(ctx context.Context) (c claim, err error) {
 	if c.seals, err = t.seals(ctx); err != nil {
 		return c, err
 	}
-	return c, t.mustHold(ctx)
+	if err := t.mustHold(ctx); err != nil {
+		return c, err
+	}
+	return c, t.recordRestore(ctx)
 }
 
 // openRoot opens the root of the derived keys as it stands among the settings.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -27,6 +28,8 @@ type Home struct {
 	Open func(*secret.Keys) (store.DB, error)
 	// Dump returns all that a thief would get: the files, or the tables.
 	Dump func(*testing.T) []byte
+	// Restore puts a backup there, before it is opened.
+	Restore func(*secret.Keys, io.ReadSeeker, store.Restore) (store.BackupInfo, error)
 }
 
 // Run gives [store.DB] its meaning.
@@ -36,7 +39,10 @@ func Run(t *testing.T, home func(*testing.T) Home) {
 			t.Run(name, func(t *testing.T) { part[name](t, home(t)) })
 		}
 	}
-	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, sends, messages, people, groups, organisation, codes, grants, signingKeys, events, trail, sweeps} {
+	for _, name := range slices.Sorted(maps.Keys(backups)) {
+		t.Run(name, func(t *testing.T) { backups[name](t, home(t), home(t)) })
+	}
+	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, requests, sends, messages, people, groups, organisation, codes, grants, signingKeys, events, trail, sweeps} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) { part[name](t, open(t, home(t))) })
 		}
