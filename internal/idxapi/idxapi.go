@@ -42,6 +42,9 @@ type Config struct {
 	Engine Engine
 	Origin string // https://id.example: every href begins with it (S-46)
 	Log    *slog.Logger
+
+	Count   Count       // requests of a handle (S-52); nil counts none
+	Crowded func() bool // nobody should begin now (S-85); nil is never
 }
 
 // API serves the IDX endpoints.
@@ -184,6 +187,9 @@ func (a *API) handle(w http.ResponseWriter, r *http.Request, do step) {
 			return
 		}
 		a.answerFault(w, r, nil, err)
+		return
+	}
+	if !a.admit(w, r, b) {
 		return
 	}
 	page, err := do(engine.WithDevice(r.Context(), a.deviceOf(r)), b)

@@ -12,6 +12,12 @@ type document struct {
 	Messages    *list[message] `json:"messages,omitempty"`
 	ErrorID     string         `json:"errorId,omitempty"`
 
+	// What a general limit says beside its message (idx 4.7).
+	ErrorCode    string    `json:"errorCode,omitempty"`
+	ErrorSummary string    `json:"errorSummary,omitempty"`
+	ErrorLink    string    `json:"errorLink,omitempty"`
+	ErrorCauses  *[]string `json:"errorCauses,omitempty"`
+
 	CurrentAuthenticator    *object[authenticator] `json:"currentAuthenticator,omitempty"`
 	CurrentEnrollment       *object[authenticator] `json:"currentAuthenticatorEnrollment,omitempty"`
 	Authenticators          *list[authenticator]   `json:"authenticators,omitempty"`

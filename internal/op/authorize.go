@@ -2,10 +2,15 @@ package op
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
 )
 
 // authorize is where a browser would begin to sign in. There are no hosted pages yet, so that a good
@@ -20,6 +25,9 @@ func (a *API) authorize(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := a.within(c, client); err != nil {
+		return reply{}, err
+	}
 	back := c.params["redirect_uri"]
 	if !client.AllowsRedirect(back) {
 		return errorPage(http.StatusBadRequest, "The application asked to take you back to an address that is not registered for it."), nil
@@ -32,6 +40,25 @@ func (a *API) authorize(c *call) (reply, error) {
 		"error": {string(e.said.Code)}, "error_description": {e.said.Description},
 		"state": {c.params["state"]}, "iss": {c.realm.issuer},
 	}), nil
+}
+
+// within counts the request for its client and source (S-52). A client that nobody knows was sent away before.
+func (a *API) within(c *call, client oauth.Client) error {
+	source := limit.Source(obs.SourceOf(c.Context()).Address)
+	if a.Count == nil || source == "" {
+		return nil
+	}
+	reading, err := a.Count(c.Context(), string(client.ID)+" "+source)
+	switch {
+	case err != nil:
+		return fmt.Errorf("counting authorization requests: %w", err)
+	case !reading.OK:
+		return &refusal{
+			said:   &oauth.Error{Code: oauth.TemporarilyUnavailable, Description: msg.Text(msg.English, msg.TooManyRequests)},
+			status: http.StatusTooManyRequests, retry: max(reading.Reset, time.Second), limit: reading.Limit,
+		}
+	}
+	return nil
 }
 
 // begin says why the sign-in does not begin.

@@ -18,6 +18,7 @@ import (
 
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/keys"
+	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -31,6 +32,8 @@ type Config struct {
 	Origin string // https://id.example, without a slash at the end
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Count counts an authorization request by its client and source (S-52); nil counts none.
+	Count func(ctx context.Context, what string) (limit.Reading, error)
 }
 
 // Engine begins a sign-in for a request that was checked, and returns its interaction handle.

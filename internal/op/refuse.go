@@ -24,6 +24,7 @@ type refusal struct {
 	challenge string        // WWW-Authenticate
 	allow     string        // Allow
 	retry     time.Duration // Retry-After
+	limit     int           // of requests, where that was it (S-52)
 	cause     error         // for the log
 }
 
@@ -125,7 +126,13 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error, to reade
 		}
 	}
 	if e.retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((e.retry+time.Second-1)/time.Second)))
+		seconds := int((e.retry + time.Second - 1) / time.Second)
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		if e.limit > 0 { // by the real clock, like the answer's Date
+			w.Header().Set("X-Rate-Limit-Limit", strconv.Itoa(e.limit))
+			w.Header().Set("X-Rate-Limit-Remaining", "0")
+			w.Header().Set("X-Rate-Limit-Reset", strconv.FormatInt(time.Now().Unix()+int64(seconds), 10))
+		}
 	}
 	if to == person {
 		return errorPage(e.status, e.said.Description)
