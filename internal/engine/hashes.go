@@ -108,6 +108,9 @@ func (h *hashes) leaver() func() {
 	}
 }
 
+// Overloaded reports that nobody should begin a sign-in now.
+func (e *Engine) Overloaded() bool { return e.hashes.overloaded() }
+
 // overloaded reports that more passwords come than can be hashed in time: who is in the middle of a sign-in
 // is served, who would begin one is not (S-85).
 func (h *hashes) overloaded() bool {

@@ -123,11 +123,13 @@ func (a *answer) words(status int, key msg.Key) (kind string, body []byte) {
 			I18n    map[string]string `json:"i18n"`
 			Class   string            `json:"class"`
 		}
-		return "application/json; okta-version=1.0.0; charset=utf-8", marshal(map[string]any{
-			"version":  "1.0.0",
-			"messages": map[string]any{"type": "array", "value": []message{{text, map[string]string{"key": string(key)}, "ERROR"}}},
-			"errorId":  a.source.RequestID,
-		})
+		doc := map[string]any{"version": "1.0.0", "errorId": a.source.RequestID}
+		if key == msg.RateLimited {
+			rateLimited(doc, text)
+			key, text = msg.TooManyRequests, msg.Text(language, msg.TooManyRequests)
+		}
+		doc["messages"] = map[string]any{"type": "array", "value": []message{{text, map[string]string{"key": string(key)}, "ERROR"}}}
+		return "application/json; okta-version=1.0.0; charset=utf-8", marshal(doc)
 	case oauth2:
 		code := "invalid_request"
 		switch {

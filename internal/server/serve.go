@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"latchkey.dev/internal/limit"
 )
 
 // The numbers of S-50 and S-78.
@@ -18,7 +21,8 @@ const (
 	readTime   = 15 * time.Second
 	writeTime  = 30 * time.Second
 	idleTime   = 60 * time.Second
-	neighbours = 200              // connections from one address
+	neighbours = 200              // connections from one source
+	guests     = 10_000           // connections in all: what they hold is bounded by that
 	finishing  = 20 * time.Second // for the requests that run when we stop
 )
 
@@ -43,7 +47,7 @@ func (s *Server) HTTP() *http.Server {
 func (s *Server) Serve(ctx context.Context, l net.Listener, t *tls.Config, linger time.Duration) error {
 	h := s.HTTP()
 	h.TLSConfig = t
-	l = Crowd(l, s.proxy)
+	l = Crowd(l, s.proxy, cmp.Or(s.Neighbours, neighbours), cmp.Or(s.Connections, guests))
 	failed := make(chan error, 1)
 	go func() {
 		if t == nil {
@@ -67,17 +71,20 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, t *tls.Config, linge
 	return nil
 }
 
-// Crowd limits how many connections one address may hold (S-50). Those that many people share for good
-// reason, our own proxies, are exempt.
-func Crowd(l net.Listener, exempt func(netip.Addr) bool) net.Listener {
-	return &crowd{Listener: l, exempt: exempt, by: map[netip.Addr]int{}}
+// Crowd limits how many connections there are, and how many of them one source may hold (S-50): an IPv4
+// address, or an IPv6 network. Those that many people share for good reason, our own proxies, are exempt from
+// the second. What is too many is closed: there is nobody yet to be told why.
+func Crowd(l net.Listener, exempt func(netip.Addr) bool, each, all int) net.Listener {
+	return &crowd{Listener: l, exempt: exempt, each: each, all: all, by: map[netip.Addr]int{}}
 }
 
 type crowd struct {
 	net.Listener
-	exempt func(netip.Addr) bool
-	mu     sync.Mutex
-	by     map[netip.Addr]int
+	exempt    func(netip.Addr) bool
+	each, all int
+	mu        sync.Mutex
+	held      int
+	by        map[netip.Addr]int
 }
 
 func (c *crowd) Accept() (net.Conn, error) {
@@ -86,11 +93,11 @@ func (c *crowd) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		peer, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-		if err != nil || c.exempt(peer.Addr().Unmap()) {
-			return conn, nil
+		var addr netip.Addr // zero: not counted by source
+		if peer, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && !c.exempt(peer.Addr().Unmap()) {
+			addr = limit.SourceOf(peer.Addr())
 		}
-		if addr := peer.Addr().Unmap(); c.enter(addr) {
+		if c.enter(addr) {
 			return &guest{Conn: conn, leave: sync.OnceFunc(func() { c.leave(addr) })}, nil
 		}
 		conn.Close()
@@ -100,9 +107,10 @@ func (c *crowd) Accept() (net.Conn, error) {
 func (c *crowd) enter(a netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.by[a] >= neighbours {
+	if c.held >= c.all || a.IsValid() && c.by[a] >= c.each {
 		return false
 	}
+	c.held++
 	c.by[a]++
 	return true
 }
@@ -110,6 +118,7 @@ func (c *crowd) enter(a netip.Addr) bool {
 func (c *crowd) leave(a netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.held--
 	if c.by[a]--; c.by[a] == 0 {
 		delete(c.by, a)
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/secret"
@@ -40,10 +41,17 @@ type Config struct {
 	Proxies  []netip.Prefix // whose X-Forwarded-For is believed
 	// Clients are those whose pages may call us (S-42). What it returns is used for up to 30 seconds.
 	Clients func(context.Context) ([]oauth.Client, error)
-	IDX     http.Handler // /idp/idx/
-	OAuth   http.Handler // /oauth2/ and /.well-known/
-	Pages   http.Handler // everything else; nil is nothing
+	Count   func(ctx context.Context, source string) (limit.Reading, error) // counts a request on IDX (S-52); nil counts none
+	Busy    func() bool                                                     // more passwords come than can be hashed (S-85); nil is never
+	IDX     http.Handler                                                    // /idp/idx/
+	OAuth   http.Handler                                                    // /oauth2/ and /.well-known/
+	Reports http.Handler                                                    // /messages/: what carriers say of messages; nil is nothing
+	Pages   http.Handler                                                    // everything else; nil is nothing
 	Log     *slog.Logger
+
+	Requests    int // served at once; zero is 256 for each core
+	Connections int // held at once; zero is 10,000
+	Neighbours  int // of those, from one source; zero is 200 (S-50)
 }
 
 // A Server is the house as a handler.
@@ -52,6 +60,7 @@ type Server struct {
 	origin  string // scheme and host of Origin, as browsers spell it
 	hosts   []string
 	origins *origins
+	load    *load
 	life    context.Context // ends when we are asked to stop
 	stop    context.CancelFunc
 }
@@ -65,7 +74,7 @@ func New(c Config) (*Server, error) {
 	if c.Pages == nil {
 		c.Pages = http.NotFoundHandler()
 	}
-	s := &Server{Config: c, origin: u.Scheme + "://" + u.Host, origins: &origins{read: c.Clients, log: c.Log}}
+	s := &Server{Config: c, origin: u.Scheme + "://" + u.Host, origins: &origins{read: c.Clients, log: c.Log}, load: newLoad(c.Requests, c.Busy)}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.hosts = []string{u.Host}
 	if standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]; u.Port() == "" {
@@ -90,6 +99,8 @@ func (s *Server) faceOf(path string) (http.Handler, dialect) {
 		return s.IDX, idx
 	case strings.HasPrefix(path, "/oauth2/"), strings.HasPrefix(path, "/.well-known/"):
 		return s.OAuth, oauth2
+	case strings.HasPrefix(path, "/messages/") && s.Reports != nil:
+		return s.Reports, api
 	case path == "/healthz":
 		return http.HandlerFunc(s.health), api
 	}
@@ -139,7 +150,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(status)
 		return
 	}
-	face.ServeHTTP(a, r.WithContext(ctx))
+	r = r.WithContext(ctx)
+	if d == idx && !s.within(a, r) {
+		return
+	}
+	if d == idx || d == oauth2 {
+		if !s.load.enter(begins(r.URL.Path)) {
+			h.Set("Retry-After", "2")
+			a.refuse(http.StatusServiceUnavailable)
+			return
+		}
+		defer s.load.leave()
+	}
+	face.ServeHTTP(a, r)
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK) // nothing was written, which is an answer too
 	}

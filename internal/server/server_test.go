@@ -662,7 +662,7 @@ func TestS50_OneAddressHasSoManyConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer inner.Close()
-	l := Crowd(inner, func(netip.Addr) bool { return false })
+	l := Crowd(inner, func(netip.Addr) bool { return false }, neighbours, guests)
 	accepted := make(chan net.Conn, 2*neighbours)
 	go func() {
 		for {
@@ -714,7 +714,7 @@ func TestS50_OurProxiesMayBringACrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer inner.Close()
-	l := Crowd(inner, func(netip.Addr) bool { return true })
+	l := Crowd(inner, func(netip.Addr) bool { return true }, neighbours, guests)
 	for range neighbours + 1 {
 		out, err := net.Dial("tcp", inner.Addr().String())
 		if err != nil {
