@@ -21,8 +21,10 @@ import (
 	"latchkey.dev/internal/idxapi"
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/meter"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/op"
+	"latchkey.dev/internal/receipts"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/server"
 	"latchkey.dev/internal/store"
@@ -32,7 +34,8 @@ import (
 type Parts struct {
 	Store    store.DB
 	Keys     *secret.Keys
-	Gateways []gateway.Gateway // in the order in which they are tried
+	Gateways []gateway.Gateway // for text messages, in the order in which they are tried
+	Mail     []gateway.Gateway // for e-mail; none sends no notices
 	Now      func() time.Time
 	Log      *slog.Logger
 
@@ -40,10 +43,19 @@ type Parts struct {
 	Loopback      bool // answer to every name of this machine
 	Proxies       []netip.Prefix
 	Countries     []int
+	Regions       []string
+	Routes        deliver.Routes
+	Prices        *deliver.Prices // of the ledger; nil keeps none
+	Reports       string          // where carriers may report; empty asks for no reports
 	RevealUnknown bool
 	Flow          limit.Flow
 	Codes         limit.Codes
 	Sends         limit.Sends
+	Guesses       limit.Passwords // zero is production's
+	Rates         limit.Requests  // zero limits nothing
+	AtOnce        int             // requests; zero is 256 for each core
+	Connections   int             // zero is 10,000
+	Neighbours    int             // of those, from one source; zero is 200
 	Passwords     password.Params
 	Hashes        int
 	Pin           func(number string) (code string, ok bool) // dev: codes known beforehand
@@ -60,6 +72,7 @@ type House struct {
 	store store.DB
 	ring  *keys.Ring
 	op    *op.API
+	meter *meter.Meter
 	now   func() time.Time
 	log   *slog.Logger
 	node  string // what this process calls itself among others
@@ -71,19 +84,25 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	worker := deliver.New(deliver.Config{Store: p.Store, Keys: p.Keys, Gateways: p.Gateways, Now: p.Now, Log: p.Log})
+	worker := deliver.New(deliver.Config{
+		Store: p.Store, Keys: p.Keys, Gateways: p.Gateways, Mail: p.Mail, Routes: p.Routes, Prices: p.Prices, Reports: p.Reports,
+		Now: p.Now, Log: p.Log,
+	})
 	signIn, err := engine.New(engine.Config{
 		Store: p.Store,
 		Keys:  p.Keys,
 		Plugins: []authn.Authenticator{
 			password.New(p.Passwords),
-			phone.New(phone.Config{Keys: p.Keys, Countries: p.Countries, Pin: p.Pin}),
+			phone.New(phone.Config{Keys: p.Keys, Countries: p.Countries, Regions: p.Regions, Pin: p.Pin}),
 		},
 		Sender:        worker,
 		Now:           p.Now,
 		Flow:          p.Flow,
 		Codes:         p.Codes,
 		Sends:         p.Sends,
+		Passwords:     p.Guesses,
+		Price:         worker.Price,
+		Mail:          len(p.Mail) > 0,
 		RevealUnknown: p.RevealUnknown,
 		Origin:        p.Origin,
 		Hashes:        p.Hashes,
@@ -93,7 +112,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		return nil, err
 	}
 	h := &House{node: ident.NewID("nod"), Worker: worker, store: p.Store, ring: ring, now: p.Now, log: p.Log}
-	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log})
+	h.meter = meter.New(meter.Config{Store: p.Store, Shared: shared(p.Store), Now: p.Now})
+	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log, Count: h.counting("authorize", p.Rates.PerClient)})
 	var pages http.Handler
 	if p.Pages != nil {
 		pages, err = p.Pages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
@@ -106,10 +126,19 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Loopback: p.Loopback,
 		Proxies:  p.Proxies,
 		Clients:  h.clients,
-		IDX:      idxapi.New(idxapi.Config{Engine: signIn, Origin: p.Origin, Log: p.Log}),
-		OAuth:    h.op,
-		Pages:    pages,
-		Log:      p.Log,
+		IDX: idxapi.New(idxapi.Config{
+			Engine: signIn, Origin: p.Origin, Log: p.Log,
+			Count: h.counting("handle", p.Rates.PerHandle), Crowded: func() bool { return h.Crowded() },
+		}),
+		Count:       h.counting("address", p.Rates.PerAddress),
+		Busy:        signIn.Overloaded,
+		Requests:    p.AtOnce,
+		Connections: p.Connections,
+		Neighbours:  p.Neighbours,
+		OAuth:       h.op,
+		Reports:     receipts.New(worker, p.Log),
+		Pages:       pages,
+		Log:         p.Log,
 	})
 	return h, err
 }
@@ -120,7 +149,21 @@ func (h *House) Forget(ctx context.Context) error {
 	h.ForgetOrigins()
 	h.op.Forget()
 	h.Worker.Forgive()
+	h.meter.Forget()
 	return h.ring.Reload(ctx)
+}
+
+// counting counts requests of one kind.
+func (h *House) counting(kind string, w limit.Window) func(context.Context, string) (limit.Reading, error) {
+	return func(ctx context.Context, what string) (limit.Reading, error) {
+		return h.meter.Count(ctx, kind, what, w)
+	}
+}
+
+// shared reports whether other nodes may work on a database. One that does not say may have them.
+func shared(db store.DB) bool {
+	s, ok := db.(interface{ Shared() bool })
+	return !ok || s.Shared()
 }
 
 func (h *House) clients(ctx context.Context) (all []oauth.Client, err error) {
