@@ -90,9 +90,9 @@ func (t *tx) DropMember(ctx context.Context, g ident.GroupID, u ident.UserID) er
 	return present(t.exec(ctx, `DELETE FROM members WHERE group_id = $1 AND user_id = $2`, args{string(g), string(u)}))
 }
 
-// crowd is how many rows one statement adds: enough to save most of the round trips, few enough for every
-// database's limit on parameters.
-const crowd = 200
+// crowd is how many rows one statement adds: enough to save most of the round trips, few enough for SQLite, which
+// looks for each parameter's name among all of them.
+const crowd = 40
 
 // AddPeople asks the database which of the users it took: what is theirs follows them, and nobody else's.
 func (t *tx) AddPeople(ctx context.Context, all []store.Person) (taken []int, err error) {
