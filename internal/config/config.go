@@ -28,12 +28,14 @@ type Config struct {
 	Database Database `yaml:"database" doc:"Where everything is kept."`
 	Keys     Keys     `yaml:"keys" doc:"What everything that is secret in the database is sealed with."`
 
-	Countries    []int        `yaml:"countries" doc:"The calling codes that may be texted; an empty list is none."` // nil is all, which only dev may (S-31)
+	Messages     Messages     `yaml:"messages" doc:"Who carries text messages and e-mail, by which route, at what price and up to which budget."`
+	Countries    Countries    `yaml:"countries" doc:"Where texts may go: calling codes like 49, regions like JM. The code 1 is the United States and Canada; its islands are listed by region. An empty list is nowhere."` // nil is all, which only dev may (S-31)
 	UnknownUsers UnknownUsers `yaml:"unknown_users" doc:"hide: a name that nobody has meets the same answers as one that somebody has. reveal: sign-in says so."`
 
 	Flow   Flow          `yaml:"flow" doc:"How long an unfinished sign-in lives."`
 	Codes  Codes         `yaml:"codes" doc:"One-time codes."`
 	Sends  limit.Sends   `yaml:"-"`
+	Limits Limits        `yaml:"limits" doc:"How often anybody may try and ask, before they have to wait."`
 	Linger time.Duration `yaml:"linger" doc:"How long to go on answering after saying that we are not ready, so that a load balancer notices."`
 
 	AnyLoopback bool `yaml:"-"` // dev: seeded clients take any redirect and origin of this machine
@@ -77,6 +79,8 @@ func Default() Config {
 		Flow:         Flow(limit.DefaultFlow()),
 		Codes:        Codes(limit.DefaultCodes()),
 		Sends:        limit.DefaultSends(),
+		Messages:     defaultMessages(),
+		Limits:       defaultLimits(),
 		Linger:       2 * time.Second,
 	}
 }
@@ -132,7 +136,9 @@ func (c Config) check(p *problems) {
 		c.TLS.check(p, c)
 		c.Database.check(p)
 		c.Keys.check(p)
+		c.Messages.check(p)
 	}
+	c.Limits.check(p)
 	if c.UnknownUsers != Hide && c.UnknownUsers != Reveal {
 		p.at("unknown_users", "%q is neither hide nor reveal (S-24)", c.UnknownUsers)
 	}
@@ -168,6 +174,7 @@ func (c Config) Relaxed() []string {
 	d := Default()
 	say(c.Codes.Resend < d.Codes.Resend, "codes can be sent again at once (production: after "+d.Codes.Resend.String()+")")
 	say(!reflect.DeepEqual(c.Sends, d.Sends), "text messages are not limited by number and account")
+	say(c.Limits.relaxed() != "", c.Limits.relaxed())
 	say(c.UnknownUsers == Reveal, "sign-in tells when a name is unknown (production: hidden)")
 	say(c.AnyLoopback, "seeded clients take every redirect and origin of this machine")
 	say(c.Countries == nil, "every country may be texted")

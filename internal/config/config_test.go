@@ -12,7 +12,7 @@ import (
 // served is a configuration that production would take.
 func served() Config {
 	c := Default()
-	c.Origin, c.Data, c.Countries = "https://id.example", "/var/lib/latchkey", []int{1, 49}
+	c.Origin, c.Data, c.Countries = "https://id.example", "/var/lib/latchkey", Countries{"1", "49"}
 	c.Keys.Master = []MasterKey{{File: "/etc/latchkey/master.key"}}
 	return c
 }

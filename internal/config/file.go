@@ -277,6 +277,10 @@ func kindOf(t reflect.Type) string {
 		return "a time like 90s or 24h"
 	case t.PkgPath() == "net/netip" && t.Name() == "Prefix":
 		return "a network like 10.0.0.0/8"
+	case t == reflect.TypeFor[Country]():
+		return "a calling code like 49 or a region like JM"
+	case t == reflect.TypeFor[Money]():
+		return "an amount like 0.075"
 	}
 	switch t.Kind() {
 	case reflect.Bool:

@@ -160,6 +160,10 @@ func schemaOf(t reflect.Type, v reflect.Value) map[string]any {
 		return map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`}
 	case t == reflect.TypeFor[netip.Prefix]():
 		return map[string]any{"type": "string", "pattern": `^[0-9a-fA-F:.]+/[0-9]+$`}
+	case t == reflect.TypeFor[Country]():
+		return map[string]any{"type": []any{"integer", "string"}, "pattern": `^([0-9]{1,3}|[A-Z]{2})$`}
+	case t == reflect.TypeFor[Money]():
+		return map[string]any{"type": []any{"number", "string"}}
 	case t == reflect.TypeFor[UnknownUsers]():
 		return map[string]any{"enum": []UnknownUsers{Hide, Reveal}}
 	}
