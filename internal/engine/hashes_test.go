@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"latchkey.dev/internal/fault"
+	"latchkey.dev/internal/msg"
+)
+
+// wait lets somebody take a place in the queue, and returns when they have it.
+func wait(t *testing.T, h *hashes, n int) <-chan error {
+	t.Helper()
+	ended := make(chan error, n)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	for range n {
+		go func() {
+			leave, err := h.enter(ctx)
+			if err == nil {
+				defer leave()
+			}
+			ended <- err
+		}()
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		waiting := h.waiting
+		h.mu.Unlock()
+		if waiting == n {
+			return ended
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d wait", waiting, n)
+		}
+	}
+}
+
+func enter(t *testing.T, h *hashes) func() {
+	t.Helper()
+	leave, err := h.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leave
+}
+
+// refusedAtOnce wants a refusal that did not wait. What is slow here is the machine.
+func refusedAtOnce(t *testing.T, h *hashes) {
+	t.Helper()
+	_, err := h.enter(t.Context())
+	if f := fault.As(err); err == nil || f.Kind != fault.Unavailable || f.Key != msg.TooBusy || f.Retry <= 0 {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestS85_ALongQueueIsRefusedAtOnce(t *testing.T) {
+	h := newHashes(2)
+	enter(t, h)
+	enter(t, h)
+	h.took = time.Second // three more take a second and a half: they wait, and whoever would wait longer than three seconds does not
+	wait(t, h, 3)
+	if !h.overloaded() {
+		t.Error("a queue of two seconds is no overload")
+	}
+	h.mu.Lock()
+	h.waiting = 6
+	h.mu.Unlock()
+	refusedAtOnce(t, h)
+	h.mu.Lock()
+	h.waiting = 3
+	h.mu.Unlock()
+}
+
+func TestS85_ACrowdThatComesAtOnceIsNoOverload(t *testing.T) {
+	h := newHashes(2)
+	a, b := enter(t, h), enter(t, h)
+	h.took = 30 * time.Millisecond
+	ended := wait(t, h, 64)
+	if h.overloaded() {
+		t.Error("64 hashes on two cores take a second, which is no overload")
+	}
+	a()
+	b()
+	for range 64 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if h.overloaded() || h.waiting != 0 || !h.full.IsZero() {
+		t.Errorf("afterwards %d wait, since %s", h.waiting, h.full)
+	}
+}
+
+func TestS85_AQueueThatStandsIsKeptShort(t *testing.T) {
+	h := newHashes(1)
+	leave := enter(t, h)
+	h.took = 30 * time.Millisecond
+	ended := wait(t, h, 20)
+	h.mu.Lock()
+	h.full = h.full.Add(-hashPatience)
+	h.mu.Unlock()
+	if !h.overloaded() {
+		t.Error("a queue that has stood for three seconds is no overload")
+	}
+	refusedAtOnce(t, h) // 21 hashes are more than half a second
+	leave()
+	for range 20 {
+		<-ended
+	}
+	enter(t, h)()
+	if h.overloaded() {
+		t.Error("overloaded with nobody there")
+	}
+}
+
+func TestTurnsAreForgotten(t *testing.T) {
+	turns := newTurns()
+	var leaves []func()
+	for range atOnce {
+		leave, err := turns.enter(t.Context(), "mary")
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves = append(leaves, leave)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := turns.enter(gone, "mary"); err == nil {
+		t.Error("one too many went before those who were there")
+	}
+	if leave, err := turns.enter(gone, "paul"); err == nil {
+		leave() // by chance: both were possible
+	}
+	for _, leave := range leaves {
+		leave()
+		leave()
+	}
+	if len(turns.by) != 0 {
+		t.Errorf("%d things are remembered that nobody does", len(turns.by))
+	}
+}
