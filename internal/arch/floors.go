@@ -79,6 +79,7 @@ var Floors = []Floor{
 			{Path: "internal/keys"},
 			{Path: "internal/keyring"},
 			{Path: "internal/deliver"},
+			{Path: "internal/trail"},
 			{Path: "internal/meter"},
 			{Path: "internal/org"}, // changes what the others run on
 		},

@@ -83,7 +83,7 @@ func (w *where) and(condition string, v any) {
 }
 
 func (t *tx) AddSeal(ctx context.Context, s audit.Seal) error {
-	_, err := t.exec(ctx, `INSERT INTO audit_seals (seq, events, hash, at, mac) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq) DO NOTHING`,
+	_, err := t.exec(ctx, `INSERT INTO audit_seals (seq, events, hash, at, mac, trimmed) VALUES ($1, $2, $3, $4, $5, FALSE) ON CONFLICT (seq) DO NOTHING`,
 		args{s.Seq, s.Events, s.Hash[:], micros(s.At), s.MAC[:]})
 	return err
 }
@@ -117,7 +117,18 @@ func (d hashInto) Scan(src any) error {
 	return errors.New("sqlstore: a hash of another length")
 }
 
+func (t *tx) Trimmed(ctx context.Context) (audit.Seal, error) {
+	return t.sealBy(ctx, sealColumns+`trimmed AND seq >= $1 ORDER BY seq DESC LIMIT 1`, 0)
+}
+
 func (t *tx) TrimAudit(ctx context.Context, seq int64, n int) (int, error) {
+	marked, err := t.exec(ctx, `UPDATE audit_seals SET trimmed = TRUE WHERE seq = $1`, args{seq})
+	if err != nil {
+		return 0, err
+	}
+	if marked == 0 {
+		return 0, store.ErrNotFound
+	}
 	removed, err := t.exec(ctx, `DELETE FROM audit_events WHERE seq IN (SELECT seq FROM audit_events WHERE seq <= $1 ORDER BY seq LIMIT $2)`,
 		args{seq, int64(n)})
 	return int(removed), err

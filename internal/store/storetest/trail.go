@@ -123,6 +123,20 @@ var trail = map[string]func(*testing.T, store.DB){
 		}
 		place(t, db)
 		cut := search(t, db, store.AuditQuery{User: "00u1"}, 9)[2].Seq
+		trimmed := func(want int64) {
+			t.Helper()
+			read(t, db, func(tx store.Tx) error {
+				seal, err := tx.Trimmed(ctx)
+				same(t, seal.Seq, want)
+				return err
+			})
+		}
+		refused(t, db, store.ErrNotFound, func(tx store.Tx) error {
+			_, err := tx.TrimAudit(ctx, cut, 2)
+			return err
+		})
+		write(t, db, func(tx store.Tx) error { return tx.AddSeal(ctx, audit.Seal{Link: audit.Link{Seq: cut}, At: now}) })
+		trimmed(0)
 		trim := func(want int, left string) {
 			t.Helper()
 			write(t, db, func(tx store.Tx) error {
@@ -135,6 +149,7 @@ var trail = map[string]func(*testing.T, store.DB){
 		trim(2, "[2 3 4]")
 		trim(1, "[3 4]")
 		trim(0, "[3 4]")
+		trimmed(cut)
 	},
 	"watching/backlogs": func(t *testing.T, db store.DB) {
 		want := store.Backlogs{}

@@ -14,10 +14,11 @@ CREATE INDEX audit_events_by_user ON audit_events (user_id, seq) WHERE user_id <
 CREATE INDEX audit_events_by_source ON audit_events (source, seq) WHERE source <> '';
 
 CREATE TABLE audit_seals (
-    seq    BIGINT NOT NULL PRIMARY KEY, -- the place of the last event that it covers
-    events BIGINT NOT NULL,             -- since the beginning of the log
-    hash   BYTEA  NOT NULL,
-    at     BIGINT NOT NULL,
-    mac    BYTEA  NOT NULL
+    seq     BIGINT  NOT NULL PRIMARY KEY, -- the place of the last event that it covers
+    events  BIGINT  NOT NULL,             -- since the beginning of the log
+    hash    BYTEA   NOT NULL,
+    at      BIGINT  NOT NULL,
+    mac     BYTEA   NOT NULL,
+    trimmed BOOLEAN NOT NULL              -- what it covers was removed, or is being removed
 );
 CREATE INDEX audit_seals_by_time ON audit_seals (at);
