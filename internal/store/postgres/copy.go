@@ -54,6 +54,24 @@ func Restore(ctx context.Context, dsn string, keys *secret.Keys, from io.ReadSee
 	return info, nil
 }
 
+// Migrate runs a migration on the database that dsn names, without its keys.
+func Migrate(ctx context.Context, dsn string, run sqlstore.Migration) ([]string, error) {
+	pool, err := connect(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	defer pool.Close()
+	turns, err := inTurn()
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	names, err := run(ctx, pool, dialect(0), turns)
+	if err != nil {
+		return names, fmt.Errorf("postgres: %w", err)
+	}
+	return names, nil
+}
+
 // inTurn lets one process migrate at a time.
 func inTurn() (goose.ProviderOption, error) {
 	turns, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(migrating)), lock.WithLockTimeout(1, 300))

@@ -38,12 +38,12 @@ const (
 )
 
 // Open opens the database that dsn names, a URL or key=value pairs. Warnings about it go to log.
-func Open(ctx context.Context, dsn string, keys *secret.Keys, log *slog.Logger) (*sqlstore.DB, error) {
+func Open(ctx context.Context, dsn string, keys *secret.Keys, log *slog.Logger, with ...sqlstore.Option) (*sqlstore.DB, error) {
 	pool, err := connect(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	db, err := open(ctx, pool, keys, log)
+	db, err := open(ctx, pool, keys, log, with...)
 	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("postgres: %w", err)
@@ -51,13 +51,13 @@ func Open(ctx context.Context, dsn string, keys *secret.Keys, log *slog.Logger) 
 	return db, nil
 }
 
-func open(ctx context.Context, pool *sql.DB, keys *secret.Keys, log *slog.Logger) (*sqlstore.DB, error) {
+func open(ctx context.Context, pool *sql.DB, keys *secret.Keys, log *slog.Logger, with ...sqlstore.Option) (*sqlstore.DB, error) {
 	d := dialect(0)
 	turns, err := inTurn()
 	if err != nil {
 		return nil, err
 	}
-	done, err := sqlstore.Migrate(ctx, pool, d, turns)
+	done, err := sqlstore.Prepare(ctx, pool, d, with, turns)
 	if err != nil {
 		return nil, err
 	}

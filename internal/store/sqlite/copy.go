@@ -52,6 +52,21 @@ func Restore(ctx context.Context, dir string, keys *secret.Keys, from io.ReadSee
 	return info, nil
 }
 
+// Migrate runs a migration on the database of a data directory, without its keys.
+func Migrate(ctx context.Context, dir string, run sqlstore.Migration) ([]string, error) {
+	db, done, err := raw(ctx, dir, 5*time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	defer done()
+	defer db.Close()
+	names, err := run(ctx, db, dialect)
+	if err != nil {
+		return names, fmt.Errorf("sqlite: %s: %w", filepath.Join(dir, File), err)
+	}
+	return names, nil
+}
+
 // raw opens the file and nothing else. Until done is called nobody else opens it.
 func raw(ctx context.Context, dir string, busy time.Duration) (db *sql.DB, done func(), err error) {
 	if err := secure(dir); err != nil {

@@ -42,8 +42,8 @@ var dialect = sqlstore.Dialect{
 
 // Open opens the database in a data directory, making both if need be. It refuses a directory that others
 // can write to, and a master key that is not the database's (S-70).
-func Open(ctx context.Context, dir string, keys *secret.Keys) (*sqlstore.DB, error) {
-	e, err := open(ctx, dir, 5*time.Second)
+func Open(ctx context.Context, dir string, keys *secret.Keys, with ...sqlstore.Option) (*sqlstore.DB, error) {
+	e, err := open(ctx, dir, 5*time.Second, with...)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
@@ -62,13 +62,13 @@ type engine struct {
 	pool   *pool
 }
 
-func open(ctx context.Context, dir string, busy time.Duration) (*engine, error) {
+func open(ctx context.Context, dir string, busy time.Duration, with ...sqlstore.Option) (*engine, error) {
 	db, done, err := raw(ctx, dir, busy)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	if _, err := sqlstore.Migrate(ctx, db, dialect); err != nil {
+	if _, err := sqlstore.Prepare(ctx, db, dialect, with); err != nil {
 		db.Close()
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/hex"
 
+	"github.com/pressly/goose/v3"
+
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/store"
 )
@@ -72,8 +74,39 @@ func ParseRow(row string) (d [32]byte, err error) {
 	return d, err
 }
 
-// Migrations are the files.
-var Migrations = migrations
+// Migrations are the files, Statements what is in one.
+var (
+	Migrations = migrations
+	Statements = statements
+)
+
+// Tables are all that the migrations make.
+var Tables = ours
+
+// AfterRestore says what becomes of a table when a backup is restored.
+func AfterRestore(table string) (in []string) {
+	for name, class := range map[string]map[string]bool{"voided": voided, "granted": granted, "lasting": lasting, "transient": transient} {
+		if class[table] {
+			in = append(in, name)
+		}
+	}
+	return in
+}
+
+// UpTo is Upgrade that is broken off.
+func UpTo(version int64) Migration {
+	return func(ctx context.Context, db *sql.DB, d Dialect, more ...goose.ProviderOption) (done []string, err error) {
+		p, err := provider(db, d, more...)
+		if err != nil {
+			return nil, err
+		}
+		results, err := p.UpTo(ctx, version)
+		for _, r := range results {
+			done = append(done, r.Source.Path)
+		}
+		return done, err
+	}
+}
 
 // RawState returns a flow's state as it is written, opened.
 func RawState(ctx context.Context, stx store.Tx, h flow.Handle) ([]byte, error) {
