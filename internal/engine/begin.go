@@ -15,7 +15,7 @@ import (
 // Begin starts a flow for a request that was checked, and returns its interaction handle.
 func (e *Engine) Begin(ctx context.Context, r flow.Request) (secret.Text, error) {
 	interaction := secret.Random()
-	r.Device = e.deviceDigest(deviceOf(ctx).Token)
+	r.Device = e.deviceDigest(DeviceOf(ctx).Token)
 	state := e.fresh(e.stateHandle(interaction.Reveal()), interaction, r)
 	err := e.Store.Update(ctx, func(tx store.Tx) error {
 		if err := tx.AddFlow(ctx, state, state.Expires(e.Flow)); err != nil {

@@ -27,7 +27,8 @@ func WithDevice(ctx context.Context, d Device) context.Context {
 	return context.WithValue(ctx, deviceKey{}, d)
 }
 
-func deviceOf(ctx context.Context) Device {
+// DeviceOf returns the device that a request came from; nothing if nothing tells.
+func DeviceOf(ctx context.Context) Device {
 	d, _ := ctx.Value(deviceKey{}).(Device)
 	return d
 }

@@ -130,7 +130,7 @@ func expired(why string) error {
 
 // look reads the scene of a live or just finished flow.
 func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.Tx) (flow.State, error)) (scene, error) {
-	sc := scene{handle: handle, device: deviceOf(ctx), now: e.Now()}
+	sc := scene{handle: handle, device: DeviceOf(ctx), now: e.Now()}
 	err := e.Store.View(ctx, func(tx store.Tx) error {
 		var err error
 		if sc.state, err = find(tx); err != nil {
@@ -162,6 +162,8 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		return sc, expired("of a disabled client")
 	case sc.state.User != "" && sc.user.Status != ident.Active:
 		return sc, expired("of a user who is not active")
+	case superseded(sc):
+		return sc, expired("of a proof that was replaced since")
 	}
 	raised, ok := sc.client.Policy.Raise(sc.state.Request.ACR)
 	if !ok {
@@ -170,6 +172,17 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 	sc.policy = raised
 	sc.state = sc.state.Aligned(sc.facts())
 	return sc, nil
+}
+
+// superseded reports that something was proved which is no longer what it was: an operator gave the person
+// another password meanwhile, or began their phone anew. Whoever knew the old one does not go on with it.
+func superseded(sc scene) bool {
+	for _, p := range sc.state.Proofs {
+		if e, ok := ident.Find(sc.enrollments, p.Kind); ok && e.Created.After(p.At) {
+			return true
+		}
+	}
+	return false
 }
 
 // live reads the scene of a flow on which steps can be taken.

@@ -20,6 +20,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"latchkey.dev/internal/audit"
+	signin "latchkey.dev/internal/engine"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/keys"
@@ -69,15 +70,16 @@ type org struct {
 }
 
 type engine struct {
-	began []flow.Request
-	err   error
+	began   []flow.Request
+	devices []signin.Device
+	err     error
 }
 
-func (e *engine) Begin(_ context.Context, r flow.Request) (secret.Text, error) {
+func (e *engine) Begin(ctx context.Context, r flow.Request) (secret.Text, error) {
 	if e.err != nil {
 		return "", e.err
 	}
-	e.began = append(e.began, r)
+	e.began, e.devices = append(e.began, r), append(e.devices, signin.DeviceOf(ctx))
 	return "pV3nC8zK1mT6yQ0wR5uJ9bXsE2hL7dGa4fNoYiUkZqM", nil
 }
 

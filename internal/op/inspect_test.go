@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/storetest"
 	"latchkey.dev/internal/testkit"
 )
@@ -303,4 +306,39 @@ func TestS72_NothingSecretIsLogged(t *testing.T) {
 			t.Errorf("the audit log holds %q", marker)
 		}
 	}
+}
+
+// TestGroups: groups are in the ID token and in userinfo if they were asked for, as they are at that moment.
+func TestGroups(t *testing.T) {
+	o := newOrg(t)
+	o.write(func(tx store.Tx) error {
+		for _, g := range []ident.Group{{ID: "00g1", Name: "Night Crew"}, {ID: "00g2", Name: "admins"}, {ID: "00g3", Name: "others"}} {
+			if err := tx.AddGroup(t.Context(), g); err != nil {
+				return err
+			}
+			if g.Name != "others" {
+				if err := tx.AddMember(t.Context(), g.ID, "00u1mary"); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	got := o.signIn("openid groups offline_access")
+	want := []any{"Night Crew", "admins"}
+	same := func(where string, claims map[string]any, want []any) {
+		t.Helper()
+		if in, _ := claims["groups"].([]any); !slices.Equal(in, want) {
+			t.Errorf("%s: groups %v, want %v", where, claims["groups"], want)
+		}
+	}
+	same("ID token", part(t, got.ID, 1), want)
+	same("userinfo", decode[map[string]any](o.userinfo(got.Access).ok()), want)
+	o.write(func(tx store.Tx) error { return tx.DropMember(t.Context(), "00g1", "00u1mary") })
+	same("after leaving one", decode[map[string]any](o.userinfo(got.Access).ok()), want[1:])
+	next := decode[tokens](o.refresh(got.Refresh).ok())
+	same("refreshed", part(t, next.ID, 1), want[1:])
+	less := decode[tokens](o.refresh(next.Refresh, "scope", "openid").ok())
+	same("refreshed for less", part(t, less.ID, 1), nil)
+	same("not asked for", part(t, o.signIn("openid profile").ID, 1), nil)
 }

@@ -64,6 +64,7 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 		code   store.Code
 		user   ident.User
 		grant  oauth.Grant
+		groups []string
 		refuse *oauth.Error
 	)
 	err = a.Store.Update(ctx, func(tx store.Tx) (err error) {
@@ -80,6 +81,9 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 		if user.Status != ident.Active {
 			refuse = oauth.ErrCode
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, "the user is not active"))
+		}
+		if groups, err = groupsOf(ctx, tx, user.ID, grant.Scopes); err != nil {
+			return err
 		}
 		grant.Created, grant.Expires = now, ends(c.realm.Server, grant, now)
 		if err := tx.AddGrant(ctx, grant); err != nil {
@@ -102,7 +106,7 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 	case refuse != nil:
 		return reply{}, refuse
 	}
-	return a.issue(c, signer, issuance{grant: grant, scopes: grant.Scopes, user: user, refresh: refresh, now: now, first: true})
+	return a.issue(c, signer, issuance{grant: grant, scopes: grant.Scopes, user: user, groups: groups, refresh: refresh, now: now, first: true})
 }
 
 // judge compares a code that was just spent with the request that shows it.
@@ -133,6 +137,7 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		old    store.Refresh
 		grant  oauth.Grant
 		user   ident.User
+		groups []string
 		scopes []string
 	)
 	err = a.Store.Update(ctx, func(tx store.Tx) (err error) {
@@ -160,6 +165,9 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if user.Status != ident.Active {
 			return oauth.ErrRefresh
 		}
+		if groups, err = groupsOf(ctx, tx, user.ID, scopes); err != nil {
+			return err
+		}
 		if _, err := tx.SpendRefresh(ctx, digest, now); err != nil {
 			return err
 		}
@@ -176,7 +184,7 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 	case err != nil:
 		return reply{}, err
 	}
-	return a.issue(c, signer, issuance{grant: grant, scopes: scopes, user: user, refresh: next, now: now})
+	return a.issue(c, signer, issuance{grant: grant, scopes: scopes, user: user, groups: groups, refresh: next, now: now})
 }
 
 // An issuance is what a commit granted and is now to be signed.
@@ -184,6 +192,7 @@ type issuance struct {
 	grant   oauth.Grant
 	scopes  []string
 	user    ident.User
+	groups  []string
 	refresh secret.Text
 	now     time.Time
 	first   bool
@@ -192,7 +201,7 @@ type issuance struct {
 // issue signs the tokens and words the answer. It never holds state: okta-auth-js would compare it with nothing.
 func (a *API) issue(c *call, signer keys.Signer, i issuance) (reply, error) {
 	claims := oauth.Issue{
-		Server: c.realm.Server, Issuer: c.realm.issuer, Org: c.realm.org, Grant: i.grant, Scopes: i.scopes, User: i.user,
+		Server: c.realm.Server, Issuer: c.realm.issuer, Org: c.realm.org, Grant: i.grant, Scopes: i.scopes, User: i.user, Groups: i.groups,
 		Unique: ident.NewID(""), Now: i.now, First: i.first,
 	}
 	access := claims.AccessToken()

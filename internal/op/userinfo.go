@@ -1,8 +1,10 @@
 package op
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"latchkey.dev/internal/ident"
@@ -24,11 +26,13 @@ func (a *API) userinfo(c *call) (reply, error) {
 	if !token.Has(oauth.ScopeOpenID) {
 		return reply{}, challenged(&oauth.Error{Code: oauth.InsufficientScope, Description: "The access token was not issued with the scope 'openid'."})
 	}
-	who, err := a.holder(c, token, token.Has(oauth.ScopePhone))
+	who, err := a.holder(c, token)
 	if err != nil {
 		return reply{}, challenged(err)
 	}
-	return jsonReply(oauth.NewUserInfo(who.user, who.phone, token.Scopes)), nil
+	info := oauth.NewUserInfo(who.user, who.phone, token.Scopes)
+	info.Groups = who.groups
+	return jsonReply(info), nil
 }
 
 // bearer takes the token from the header or from the body of a POST, never from the URL (RFC 6750 2, S-61).
@@ -73,20 +77,24 @@ func (a *API) access(c *call, value string) (oauth.AccessToken, error) {
 
 // A holder is the person behind a token.
 type holder struct {
-	user  ident.User
-	phone string
+	user   ident.User
+	phone  string   // if the token is good for it
+	groups []string // likewise
 }
 
 // holder judges an access token by what has happened since it was issued: revocation, and the end of
 // the user or the client.
-func (a *API) holder(c *call, token oauth.AccessToken, withPhone bool) (h holder, err error) {
+func (a *API) holder(c *call, token oauth.AccessToken) (h holder, err error) {
 	ctx := c.Context()
 	grant, _ := token.Grant()
 	err = a.Store.View(ctx, func(tx store.Tx) (err error) {
 		if h.user, err = tx.TokenHolder(ctx, token.User, grant, token.ID); err != nil {
 			return err
 		}
-		if err := inUse(c, tx, token.Client); err != nil || !withPhone {
+		if err := inUse(c, tx, token.Client); err != nil {
+			return err
+		}
+		if h.groups, err = groupsOf(ctx, tx, token.User, token.Scopes); err != nil || !token.Has(oauth.ScopePhone) {
 			return err
 		}
 		all, err := tx.Enrollments(ctx, token.User)
@@ -104,6 +112,18 @@ func (a *API) holder(c *call, token oauth.AccessToken, withPhone bool) (h holder
 		return holder{}, errToken
 	}
 	return h, nil
+}
+
+// groupsOf names the groups of a user, if that is among what was granted.
+func groupsOf(ctx context.Context, tx store.Tx, u ident.UserID, scopes []string) (names []string, err error) {
+	if !slices.Contains(scopes, oauth.ScopeGroups) {
+		return nil, nil
+	}
+	all, err := tx.GroupsOf(ctx, u)
+	for _, g := range all {
+		names = append(names, g.Name)
+	}
+	return names, err
 }
 
 // inUse is [store.ErrNotFound] for a client that is gone or disabled. A good word is remembered until the
