@@ -61,7 +61,7 @@ func DefaultServer() Server {
 	return Server{
 		ID: "default", Audience: "api://default",
 		Access: 15 * time.Minute, IDToken: time.Hour, Refresh: 7 * 24 * time.Hour, Absolute: 90 * 24 * time.Hour,
-		Scopes: []string{"openid", "profile", "email", "phone", "offline_access"},
+		Scopes: []string{"openid", "profile", "email", "phone", "groups", "offline_access"},
 	}
 }
 

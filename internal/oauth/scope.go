@@ -11,6 +11,7 @@ const (
 	ScopeProfile = "profile"
 	ScopeEmail   = "email"
 	ScopePhone   = "phone"
+	ScopeGroups  = "groups" // not of a standard; everybody calls it so
 	ScopeOffline = "offline_access"
 )
 

@@ -83,6 +83,8 @@ type IDToken struct {
 	PreferredUsername string `json:"preferred_username,omitempty"`
 	Email             string `json:"email,omitempty"`
 	EmailVerified     *bool  `json:"email_verified,omitempty"`
+
+	Groups []string `json:"groups,omitempty"`
 }
 
 // UserInfo is what userinfo tells. Its subject is that of the ID token: okta-auth-js compares them.
@@ -99,6 +101,7 @@ type UserInfo struct {
 	EmailVerified     *bool        `json:"email_verified,omitempty"`
 	Phone             string       `json:"phone_number,omitempty"`
 	PhoneVerified     *bool        `json:"phone_number_verified,omitempty"`
+	Groups            []string     `json:"groups,omitempty"`
 }
 
 // ClaimsSupported names every claim that an ID token or userinfo may hold, for discovery.
@@ -106,7 +109,7 @@ func ClaimsSupported() []string {
 	return []string{
 		"iss", "ver", "sub", "aud", "iat", "exp", "jti", "auth_time", "amr", "idp", "nonce", "acr", "at_hash",
 		"name", "preferred_username", "given_name", "family_name", "locale", "zoneinfo", "updated_at",
-		"email", "email_verified", "phone_number", "phone_number_verified",
+		"email", "email_verified", "phone_number", "phone_number_verified", "groups",
 	}
 }
 
@@ -118,7 +121,8 @@ type Issue struct {
 	Grant  Grant
 	Scopes []string // of these tokens: the grant's, or fewer after a refresh
 	User   ident.User
-	Unique string // part of the tokens' ids, random, without dots
+	Groups []string // the names of those that the user is in
+	Unique string   // part of the tokens' ids, random, without dots
 	Now    time.Time
 	First  bool // at the code, not at a refresh: then the nonce belongs in (OpenID Connect Core 12.2)
 }
@@ -149,6 +153,9 @@ func (i Issue) IDToken(access string) IDToken {
 	}
 	if slices.Contains(i.Scopes, ScopeEmail) && i.User.Email != "" {
 		t.Email, t.EmailVerified = i.User.Email, &i.User.EmailVerified
+	}
+	if slices.Contains(i.Scopes, ScopeGroups) {
+		t.Groups = i.Groups
 	}
 	return t
 }
