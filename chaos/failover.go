@@ -106,8 +106,11 @@ func (c *chaos) failover() ([]result, error) {
 	time.Sleep(c.away)
 	died := time.Now()
 	primary.kill()
-	unready := h.untilUnready(10 * time.Second)
-	time.Sleep(c.away - time.Since(died))
+	var unready time.Duration
+	var asking sync.WaitGroup
+	asking.Go(func() { unready = h.untilUnready(c.away) })
+	time.Sleep(c.away)
+	asking.Wait()
 	promoted := time.Now()
 	if err := standby.promote(); err != nil {
 		return nil, err

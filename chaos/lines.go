@@ -2,11 +2,14 @@
 
 package main
 
-// lines are the promises, in the order in which they are told.
-var lines = []struct {
+// A promise is one line of the report, or a few that are kept or broken together.
+type promise struct {
 	name string
 	run  func(*chaos) ([]result, error)
-}{
+}
+
+// lines are the promises, in the order in which they are told.
+var lines = []promise{
 	{"kill-sqlite", (*chaos).killSQLite},
 	{"kill-postgres", (*chaos).killPostgres},
 	{"storm", (*chaos).dyingNodes},
@@ -16,4 +19,7 @@ var lines = []struct {
 	{"disk", (*chaos).illDisk},
 	{"leaving", (*chaos).leaving},
 	{"handing-back", (*chaos).handingBack},
+	{"capacity", (*chaos).capacity},
+	{"gateway", (*chaos).illGateway},
+	{"users", (*chaos).manyUsers},
 }

@@ -16,7 +16,7 @@ import (
 type result struct {
 	what string
 	got  float64
-	unit string
+	unit string // none is a count
 	kind kind
 	want float64
 	how  string // the settings and the numbers behind it
@@ -40,6 +40,9 @@ func (r result) kept() bool {
 	}
 	return true
 }
+
+// counted reports whether the result is a count: how slow the machine is makes no difference to it.
+func (r result) counted() bool { return r.unit == "" && r.kind != noPromise }
 
 func (r result) target() string {
 	switch r.kind {
