@@ -178,6 +178,14 @@ func regionOf(number *phonenumbers.PhoneNumber) string {
 	return phonenumbers.GetRegionCodeForCountryCode(int(number.GetCountryCode()))
 }
 
+// RegionsOf are the regions that a calling code stands for where regions are told apart: routes, prices, budgets.
+func RegionsOf(code int) []string {
+	if code == northAmerica {
+		return []string{"US", "CA"}
+	}
+	return phonenumbers.GetRegionCodesForCountryCode(code)
+}
+
 // Country is the region of a number as [Phone.Number] returned it, DE; empty if it has none.
 func (p *Phone) Country(number secret.Text) string {
 	parsed, err := phonenumbers.Parse(number.Reveal(), "")

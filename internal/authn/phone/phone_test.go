@@ -72,7 +72,7 @@ func TestS30_Numbers(t *testing.T) {
 
 func TestS31_OnlyListedCountries(t *testing.T) {
 	const american, unassigned, canadian, jamaican, puertoRican, german, british, guernsey = "+12025550143", "+15551234567", "+14165550123",
-		"+18765551234", "+17875550123", "+4915123456789", "+447911123456", "+447781123456"
+		"+18765551234", "+17875550123", "+4915123456789", "+447400123456", "+447781123456"
 	all := []string{american, unassigned, canadian, jamaican, puertoRican, german, british, guernsey}
 	for name, c := range map[string]struct {
 		countries []int
@@ -98,6 +98,14 @@ func TestS31_OnlyListedCountries(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestRegionsOf(t *testing.T) {
+	for code, want := range map[int][]string{1: {"US", "CA"}, 49: {"DE"}, 7: {"RU", "KZ"}, 999: nil} {
+		if got := phone.RegionsOf(code); !slices.Equal(got, want) {
+			t.Errorf("+%d is %q, want %q", code, got, want)
+		}
 	}
 }
 
