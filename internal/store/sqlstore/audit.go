@@ -16,6 +16,7 @@ func (t *tx) Record(ctx context.Context, events ...audit.Event) error {
 			return err
 		}
 		t.events++
+		t.watch.recorded(e)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
@@ -44,6 +45,7 @@ type DB struct {
 	dialect Dialect
 	keys    *secret.Keys
 	text    texts
+	watcher obs.Watcher // nil tells nobody
 }
 
 var (
@@ -67,18 +69,21 @@ func New(ctx context.Context, e Engine, d Dialect, keys *secret.Keys) (*DB, erro
 
 // View implements [store.DB].
 func (db *DB) View(ctx context.Context, f func(store.Tx) error) error {
-	return db.failure(db.engine.View(ctx, func(q Querier) error { return db.run(q, f) }))
+	ctx, w := db.watching(ctx, false)
+	return w.ends(db.failure(db.engine.View(ctx, func(q Querier) error { return db.run(q, f, w) })))
 }
 
 // Update implements [store.DB].
 func (db *DB) Update(ctx context.Context, f func(store.Tx) error) error {
-	return db.failure(db.engine.Update(ctx, func(q Querier) error { return db.run(q, f) }))
+	ctx, w := db.watching(ctx, true)
+	return w.ends(db.failure(db.engine.Update(ctx, func(q Querier) error { return db.run(q, f, w) })))
 }
 
 // run hands f a transaction and holds it to the contract: once a statement has failed nothing more is
 // done in the transaction, and it is not committed even if f thinks that all is well.
-func (db *DB) run(q Querier, f func(store.Tx) error) error {
-	t := &tx{db: db, q: q}
+func (db *DB) run(q Querier, f func(store.Tx) error, w *watch) error {
+	w.begins()
+	t := &tx{db: db, q: q, watch: w}
 	err := f(t)
 	if !errors.Is(err, t.sick) {
 		err = errors.Join(err, t.sick)

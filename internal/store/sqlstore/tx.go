@@ -20,6 +20,7 @@ type tx struct {
 	q      Querier
 	sick   error // a statement failed, or all is over: nothing more is done
 	events int   // audit events recorded so far
+	watch  *watch
 }
 
 var _ store.Tx = (*tx)(nil)
