@@ -67,7 +67,7 @@ func (b *bench) populated(name string, n int) (h *house, seeding time.Duration, 
 func (b *bench) houseAt(name, addr string) (*house, error) {
 	data := filepath.Join(b.dir, name)
 	began := time.Now()
-	p, err := launch(b.latchkey, "dev", "--addr", addr, "--data", data)
+	p, err := launch(b.latchkey, "dev", "--addr", addr, "--data", data, "--requests", "1000000")
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,9 @@ type Server struct {
 	read  map[string]string // the last message handed out, by number
 }
 
+// plenty is how many requests a test may make a minute. Programs are quicker than people.
+const plenty = 1_000_000
+
 // An Option changes what Start starts.
 type Option func(*options)
 
@@ -61,7 +64,8 @@ type options struct {
 var cheap = password.Params{Memory: 64, Time: 1, Threads: 1}
 
 // ProductionLimits makes the server use the production numbers: real intervals and caps for texts, unknown
-// users hidden, exact redirects (REDIRECT_URI) and origins (LATCHKEY_URL).
+// users hidden, exact redirects (REDIRECT_URI) and origins (LATCHKEY_URL), and 429 for more than 600 requests a
+// minute from one address or ten in 5 seconds with one state handle.
 func ProductionLimits() Option {
 	return func(o *options) { o.config = config.Dev(true) }
 }
@@ -80,6 +84,7 @@ func LogTo(w io.Writer) Option {
 func Start(t testing.TB, with ...Option) *Server {
 	t.Helper()
 	o := options{config: config.Dev(false), passwords: cheap, log: t.Output(), level: slog.LevelWarn}
+	o.config.Limits.Requests = config.Requests{PerHandle: plenty, PerAddress: plenty, PerClient: plenty} // all of a test comes from one address
 	for _, option := range with {
 		option(&o)
 	}

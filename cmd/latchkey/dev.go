@@ -28,6 +28,7 @@ type devCommand struct {
 	EnvFile          string `help:"Write the addresses, ids and passwords there, too, as KEY=VALUE." placeholder:"FILE"`
 	Reset            bool   `help:"Throw away what is in the data directory and seed anew."`
 	ProductionLimits bool   `help:"Use the production numbers: real intervals and caps, unknown users hidden, exact redirects and origins."`
+	Requests         int    `help:"For load tests from one machine: how many requests one address may make in a minute, and with one handle in 5 seconds. Zero keeps the production numbers, 600 and 10." placeholder:"N"`
 	TLS              bool   `name:"tls" help:"Serve https with a certificate made here, for clients that refuse http issuers."`
 	Verbose          bool   `short:"v" help:"Log every request."`
 }
@@ -37,6 +38,9 @@ func (c devCommand) Run(ctx context.Context, out io.Writer) error {
 	began := time.Now()
 	settings := config.Dev(c.ProductionLimits)
 	settings.Listen, settings.Data = c.Addr, c.Data
+	if c.Requests > 0 {
+		settings.Limits.Requests = config.Requests{PerAddress: c.Requests, PerHandle: c.Requests, PerClient: c.Requests}
+	}
 	if err := settings.Check(); err != nil {
 		return err
 	}
