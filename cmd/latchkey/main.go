@@ -1,6 +1,14 @@
 // Command latchkey is the server, and the tools around it.
 //
 //	latchkey dev       everything in one process, with an organisation to try it on; nothing leaves the machine
+//	latchkey serve     the server, as latchkey.yaml says
+//	latchkey config    check latchkey.yaml, print one, print its schema
+//	latchkey key       master keys and signing keys
+//	latchkey backup    copy the database while servers run on it
+//	latchkey restore   prove a backup, or put it back
+//	latchkey migrate   bring the schema up to date
+//	latchkey message   tries the gateways by hand
+//	latchkey spend     prints what text messages cost
 //	latchkey version   which latchkey this is
 package main
 
@@ -10,7 +18,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -18,6 +25,14 @@ import (
 
 type commands struct {
 	Dev     devCommand     `cmd:"" help:"Run everything in one process, with an organisation to try it on. Nothing leaves the machine."`
+	Serve   serveCommand   `cmd:"" help:"Serve real people, as latchkey.yaml says."`
+	Config  configCommand  `cmd:"" help:"Check latchkey.yaml, or print what can be in it."`
+	Key     keyCommand     `cmd:"" help:"Master keys, which seal the database, and signing keys."`
+	Backup  backupCommand  `cmd:"" help:"Copy the database into a file, while servers run on it."`
+	Restore restoreCommand `cmd:"" help:"Prove a backup, or put it into a database of either kind."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
+	Message messageCommand `cmd:"" help:"Try the gateways by hand."`
+	Spend   spendCommand   `cmd:"" help:"Print what text messages cost, by day, country and gateway."`
 	Version versionCommand `cmd:"" help:"Say which latchkey this is."`
 }
 
@@ -37,21 +52,4 @@ func main() {
 		fmt.Fprintln(os.Stderr, "latchkey:", err)
 		os.Exit(1)
 	}
-}
-
-type versionCommand struct{}
-
-// Run says what the toolchain stamped into the binary.
-func (versionCommand) Run(out io.Writer) error {
-	version, revision := "unknown", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
-			}
-		}
-	}
-	_, err := fmt.Fprintf(out, "latchkey %s%s\n", version, revision)
-	return err
 }

@@ -60,6 +60,7 @@ type Tx interface {
 	Codes
 	Grants
 	SigningKeys
+	Certificates
 	Audit
 }
 
@@ -485,6 +486,14 @@ type SigningKeys interface {
 	// AddSigningKey is ErrExists if the id is taken.
 	AddSigningKey(ctx context.Context, k SigningKey) error
 	PutSigningKey(ctx context.Context, k SigningKey) error
+}
+
+// Certificates keeps what an ACME authority gave: accounts, certificates with their keys, answers to challenges.
+// All of it is sealed.
+type Certificates interface {
+	Certificate(ctx context.Context, name string) ([]byte, error)
+	PutCertificate(ctx context.Context, name string, data []byte) error // over what is there
+	DropCertificate(ctx context.Context, name string) error             // nothing to drop is no error
 }
 
 // Audit is the log of what happened.

@@ -18,6 +18,7 @@ const (
 	messageRecipient column = "messages.recipient"
 	messageBody      column = "messages.body"
 	signingPrivate   column = "signing_keys.private"
+	certificateData  column = "certificates.data"
 )
 
 // A sealedColumn is a column and what finds its rows.
@@ -36,6 +37,7 @@ var sealedColumns = []sealedColumn{
 	{messageRecipient, "id", false},
 	{messageBody, "id", false},
 	{signingPrivate, "id", false},
+	{certificateData, "name", false},
 }
 
 // place is where a value belongs; it opens nowhere else (S-67).

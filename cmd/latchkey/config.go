@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"latchkey.dev/internal/config"
+)
+
+type configCommand struct {
+	Check        configCheck        `cmd:"" help:"Read latchkey.yaml and say everything that is wrong with it."`
+	PrintDefault configPrintDefault `cmd:"" help:"Print a latchkey.yaml with every setting, what it means, and its default."`
+	Schema       configSchema       `cmd:"" help:"Print the JSON Schema of latchkey.yaml, for editors."`
+}
+
+type configCheck struct{ configured }
+
+// Run says nothing but that it is good, or all that is not.
+func (c configCheck) Run(out io.Writer) error {
+	if _, err := c.read(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "%s is good.\n", c.Config)
+	return err
+}
+
+type configPrintDefault struct{}
+
+// Run prints the commented default.
+func (configPrintDefault) Run(out io.Writer) error {
+	_, err := out.Write(config.PrintDefault())
+	return err
+}
+
+type configSchema struct{}
+
+// Run prints the schema.
+func (configSchema) Run(out io.Writer) error {
+	_, err := out.Write(config.Schema())
+	return err
+}
