@@ -2,6 +2,9 @@ module latchkey.dev
 
 go 1.26.0
 
+// Releases are made with this one and no other: another compiler makes other bytes.
+toolchain go1.26.8
+
 // Each with its reason. idx has none.
 require (
 	github.com/alecthomas/kong v1.17.0 // the command line of cmd/latchkey
