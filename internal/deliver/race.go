@@ -108,12 +108,15 @@ func (r *race) next() {
 // ask hands the message to one gateway, again after a short while if it says no at once.
 func (r *race) ask(l *lane) reply {
 	for n := r.tried[l.Name()] + 1; ; n++ {
-		send, done := context.WithTimeout(r.ctx, timeout)
+		sending, span := obs.Call(r.ctx, "gateway.send")
+		send, done := context.WithTimeout(sending, timeout)
+		began := time.Now()
 		err := l.Send(send, gateway.Text{
 			ID: r.m.ID, Channel: r.m.Channel, To: r.m.To, Body: r.m.Body, NotAfter: r.m.NotAfter, Report: r.address(l, r.m.ID),
 		})
 		late := send.Err() != nil
 		done()
+		r.watched(l, err, late, time.Since(began), span)
 		switch {
 		case err == nil:
 			l.rest.worked()

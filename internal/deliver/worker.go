@@ -56,6 +56,7 @@ type Config struct {
 	Reports  string            // https://id.example, where carriers may report; empty asks for no reports
 	Now      func() time.Time
 	Log      *slog.Logger
+	Watch    obs.Watcher // nil tells nobody
 }
 
 // A Worker hands messages to gateways and settles their rows.

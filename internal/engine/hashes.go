@@ -24,6 +24,8 @@ type hashes struct {
 	mu      sync.Mutex
 	waiting int
 	took    time.Duration // a hash, lately
+	done    int           // since the start
+	refused int           // likewise
 	full    time.Time     // since when somebody has waited; zero: nobody waits
 }
 
@@ -31,6 +33,15 @@ func newHashes(n int) *hashes { return &hashes{places: make(chan struct{}, n)} }
 
 // enter waits for a place. Who would wait too long is told at once.
 func (h *hashes) enter(ctx context.Context) (leave func(), err error) {
+	if leave, err = h.await(ctx); err != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.refused++
+	}
+	return leave, err
+}
+
+func (h *hashes) await(ctx context.Context) (leave func(), err error) {
 	select {
 	case h.places <- struct{}{}:
 		return h.leaver(), nil
@@ -100,12 +111,27 @@ func (h *hashes) leaver() func() {
 		<-h.places
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		h.done++
 		if took := time.Since(began); h.took == 0 {
 			h.took = took
 		} else {
 			h.took += (took - h.took) / 8
 		}
 	}
+}
+
+// Hashing is how busy the places are where passwords are hashed, for whoever watches.
+type Hashing struct {
+	Places, Running, Waiting int // now
+	Done, Refused            int // since the start
+}
+
+// Hashing tells it.
+func (e *Engine) Hashing() Hashing {
+	h := e.hashes
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Hashing{Places: cap(h.places), Running: len(h.places), Waiting: h.waiting, Done: h.done, Refused: h.refused}
 }
 
 // Overloaded reports that nobody should begin a sign-in now.

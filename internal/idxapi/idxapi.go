@@ -71,6 +71,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, nil, http.StatusNotFound, &fault.Fault{Key: msg.NotFound, Bare: true})
 		return
 	}
+	r.Pattern = r.URL.Path // as a mux would say it: one of few
 	a.handle(w, r, step)
 }
 
@@ -192,7 +193,12 @@ func (a *API) handle(w http.ResponseWriter, r *http.Request, do step) {
 	if !a.admit(w, r, b) {
 		return
 	}
-	page, err := do(engine.WithDevice(r.Context(), a.deviceOf(r)), b)
+	ctx, span := obs.Begin(r.Context(), "engine."+strings.TrimPrefix(r.URL.Path, "/idp/idx/"))
+	page, err := do(engine.WithDevice(ctx, a.deviceOf(r)), b)
+	if err != nil && fault.As(err).Kind == fault.Internal {
+		span.Fail() // that somebody is refused is no failure
+	}
+	span.End(nil)
 	if err == nil {
 		if page.Device != "" {
 			a.remember(w, page.Device)

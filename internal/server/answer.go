@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/msg"
 )
@@ -31,7 +33,9 @@ type answer struct {
 	loopback bool
 	status   int
 	bytes    int64
-	mute     bool // the body was replaced
+	mute     bool          // the body was replaced
+	request  *http.Request // as a face got it; nil: none did
+	span     trace.Span    // nil: nobody traces
 }
 
 // Unwrap lets http.ResponseController reach the connection.

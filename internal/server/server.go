@@ -20,6 +20,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
@@ -48,6 +50,9 @@ type Config struct {
 	Reports http.Handler                                                    // /messages/: what carriers say of messages; nil is nothing
 	Pages   http.Handler                                                    // everything else; nil is nothing
 	Log     *slog.Logger
+	Watch   obs.Watcher  // nil tells nobody
+	Tracer  trace.Tracer // nil traces nothing
+	Ready   func() bool  // what /readyz says until we stop (S-80, S-82); nil is always
 
 	Requests    int // served at once; zero is 256 for each core
 	Connections int // held at once; zero is 10,000
@@ -101,8 +106,10 @@ func (s *Server) faceOf(path string) (http.Handler, dialect) {
 		return s.OAuth, oauth2
 	case strings.HasPrefix(path, "/messages/") && s.Reports != nil:
 		return s.Reports, api
-	case path == "/healthz":
+	case path == healthz:
 		return http.HandlerFunc(s.health), api
+	case path == readyz:
+		return http.HandlerFunc(s.readiness), api
 	}
 	return s.Pages, page
 }
@@ -136,6 +143,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer limited.end()
 		ctx = limited
 	}
+	ctx, a.span = s.span(ctx, r)
+	defer s.watched(a, r, began) // after finish, which has the last word
 	defer s.finish(ctx, a, r, began)
 
 	if !s.answersTo(r.Host) {
@@ -162,6 +171,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		defer s.load.leave()
 	}
+	a.request = r
 	face.ServeHTTP(a, r)
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK) // nothing was written, which is an answer too
@@ -269,23 +279,6 @@ func (s *Server) finish(ctx context.Context, a *answer, r *http.Request, began t
 		slog.String("method", cut(r.Method, 16)), slog.String("path", cut(r.URL.Path, 128)),
 		slog.Int("status", a.status), slog.Int64("bytes", a.bytes),
 		slog.Duration("took", time.Since(began)), obs.Attrs(ctx))
-}
-
-// health is for load balancers: up, or not (S-74, S-78).
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "", http.StatusMethodNotAllowed)
-		return
-	}
-	if s.life.Err() != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		io.WriteString(w, `{"status":"stopping"}`+"\n")
-		return
-	}
-	io.WriteString(w, `{"status":"up"}`+"\n")
 }
 
 // sourceOf says where a request came from.
