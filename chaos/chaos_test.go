@@ -11,17 +11,6 @@ import (
 	"testing"
 )
 
-func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == standInArg {
-		if err := standIn(os.Args[2]); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
 // promised says which requirement each line is about, for whoever looks for its test.
 var promised = map[string]string{
 	"kill-sqlite":   "S-75 kill -9 on SQLite",
@@ -60,7 +49,7 @@ func TestEveryPromise(t *testing.T) {
 			t.Errorf("nobody knows what %s is about", l.name)
 		}
 		t.Run(name, func(t *testing.T) {
-			results, err := l.run(&chaos{plan: quick, program: "", dir: dir, log: t.Output()})
+			results, err := l.run(&chaos{plan: quick, program: program, dir: dir, log: t.Output()})
 			if errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true" {
 				t.Skip(err)
 			}

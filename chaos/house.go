@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +34,6 @@ type house struct {
 	more     *carrier // a second gateway, where there is one
 	proxy    *proxy
 	keys     *secret.Keys
-	master   []byte
 	database string // the dsn of a PostgreSQL; empty is SQLite in dir
 	client   oauth.ClientID
 	nodes    []*node
@@ -76,7 +73,6 @@ func (c *chaos) build(p plot) (_ *house, err error) {
 	}
 	var master [secret.KeySize]byte
 	rand.Read(master[:])
-	h.master = master[:]
 	if err := h.write("master.key", base64.StdEncoding.EncodeToString(master[:])+"\n"); err != nil {
 		return h, err
 	}
@@ -169,9 +165,6 @@ func (h *house) yaml(n *node, i int) string {
 // start runs the node and says how long it took until it answered well.
 func (n *node) start() (ready time.Duration, err error) {
 	cmd := exec.Command(n.h.program, "serve", "--config", n.file)
-	if n.h.program == "" {
-		cmd = n.standIn()
-	}
 	began := time.Now()
 	if n.process, err = launch(cmd); err != nil {
 		return 0, err
@@ -202,10 +195,13 @@ func (n *node) ready() bool {
 	return err == nil && status == 200
 }
 
-// untilUnready is how long it takes until a node says that it is not to be sent anything.
+// untilUnready is how long it takes until a node says that it is not to be sent anything. One that never does takes
+// longer than any promise.
 func (h *house) untilUnready(most time.Duration) time.Duration {
 	began := time.Now()
-	_ = await(most, "unreadiness", func() bool { return !h.nodes[0].ready() })
+	if await(most, "unreadiness", func() bool { return !h.nodes[0].ready() }) != nil {
+		return time.Hour
+	}
 	return time.Since(began)
 }
 
@@ -285,25 +281,4 @@ func addPerson(ctx context.Context, tx store.Tx, i int, hash secret.Text, pw, ph
 		ID: ident.EnrollmentID(ident.NewID("sms")), User: u.ID, Authenticator: ph, Kind: ident.Phone, Method: ident.MethodSMS,
 		Secret: secret.Text(p.number()), Hint: phone.Mask(p.number()), Created: now,
 	})
-}
-
-// in is a dsn with another schema.
-func in(dsn, schema string) string {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		panic(err) // we wrote it
-	}
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	return u.String()
-}
-
-// portOf is the port of an address that we made.
-func portOf(addr string) string {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		panic(err)
-	}
-	return port
 }

@@ -94,7 +94,12 @@ func (c *chaos) killing(h *house, database string, kill func(round int) (what st
 		for w := range killWorkers {
 			crowd.Go(func() { _ = l.live(ctx, h, w) }) // ends with the process that answers it
 		}
-		time.Sleep(c.load + rand.N(c.load))
+		// However slow the machine is, people have got somewhere when death comes, and that at any moment.
+		if err := await(60*time.Second, "a sign-in", l.begun); err != nil {
+			stop()
+			return nil, err
+		}
+		time.Sleep(rand.N(2 * c.load))
 		began := time.Now()
 		what, err := kill(round)
 		ready := time.Since(began)

@@ -43,6 +43,13 @@ func (l *ledger) note(f func()) {
 	f()
 }
 
+// begun reports whether somebody has tokens, somebody traded them, and somebody guessed.
+func (l *ledger) begun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.signedIn) > 0 && len(l.spent) > 0 && len(l.guessed) > 0
+}
+
 // live does what people do, one person after the other, until something fails or ctx ends.
 func (l *ledger) live(ctx context.Context, h *house, worker int) error {
 	for round := worker; ctx.Err() == nil; round++ {

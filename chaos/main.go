@@ -42,7 +42,7 @@ type plan struct {
 var (
 	full = plan{
 		rounds: 100, load: 700 * time.Millisecond, crowd: 50, storm: time.Minute, gust: 2 * time.Second, guesses: 200,
-		flows: 10_000, idle: 2000, users: [2]int{1000, 1_000_000}, messages: 200, away: 5 * time.Second,
+		flows: 10_000, idle: 2000, users: [2]int{1000, 1_000_000}, messages: 200, away: 8 * time.Second,
 		spell: 15 * time.Second, turns: 9, batch: 30,
 	}
 	quick = plan{
@@ -61,13 +61,6 @@ type chaos struct {
 }
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == standInArg {
-		if err := standIn(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
 	program := flag.String("latchkey", "bin/latchkey", "the program to break, built as it ships")
 	write := flag.String("write", "", "put the results into this file, between its marks")
 	only := flag.String("only", "", "run just the lines whose name matches this expression")
@@ -110,10 +103,8 @@ func run(p plan, program, tmp, only, write string) error {
 
 func breakThings(p plan, program, tmp string, only *regexp.Regexp, log io.Writer) (all []result, err error) {
 	c := &chaos{plan: p, log: log}
-	if program != "" {
-		if c.program, err = filepath.Abs(program); err != nil {
-			return nil, err
-		}
+	if c.program, err = filepath.Abs(program); err != nil {
+		return nil, err
 	}
 	if c.dir, err = os.MkdirTemp(cmp.Or(tmp, os.TempDir()), "latchkey-chaos-"); err != nil {
 		return nil, err

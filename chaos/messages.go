@@ -23,17 +23,15 @@ func (h *house) messages() string {
 
 // code waits for a text, whichever gateway carries it.
 func (h *house) code(number string, after int, within time.Duration) (string, error) {
-	end := time.Now().Add(within)
-	for {
-		code, err := h.carrier.code(number, after, min(within, 20*time.Millisecond))
-		if h.more == nil {
-			return h.carrier.code(number, after, within)
-		}
-		if err == nil {
-			return code, nil
-		}
-		if code, err = h.more.code(number, 0, 20*time.Millisecond); err == nil || time.Now().After(end) {
-			return code, err
+	if h.more == nil {
+		return h.carrier.code(number, after, within)
+	}
+	for end := time.Now().Add(within); ; {
+		for _, c := range []*carrier{h.carrier, h.more} {
+			code, err := c.code(number, after, 10*time.Millisecond)
+			if err == nil || time.Now().After(end) {
+				return code, err
+			}
 		}
 	}
 }
