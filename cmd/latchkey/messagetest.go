@@ -56,7 +56,7 @@ func (c messageTest) Run(ctx context.Context, out io.Writer) error {
 		if c.Gateway != "" && g.Name() != c.Gateway {
 			continue
 		}
-		a := ask(ctx, g, text)
+		a := carry(ctx, g, text)
 		taken = taken || a.Taken
 		if err := c.tell(out, a); err != nil {
 			return err
@@ -99,7 +99,7 @@ func (c messageTest) text(settings config.Config) (gateway.Text, []gateway.Gatew
 	return t, w.Route(p.Country(t.To)), nil
 }
 
-func ask(ctx context.Context, g gateway.Gateway, t gateway.Text) attempt {
+func carry(ctx context.Context, g gateway.Gateway, t gateway.Text) attempt {
 	ctx, done := context.WithTimeout(ctx, testPatience)
 	defer done()
 	began := time.Now()

@@ -2,8 +2,27 @@ package config
 
 // Database says where everything is kept: one of the two.
 type Database struct {
+	Migrate  Migrate   `yaml:"migrate" doc:"When a schema that is older than the program is brought up to date. start: when a server starts. command: by latchkey migrate, and until then no server starts. By default start for SQLite, command for PostgreSQL. An empty database gets its schema in any case."`
 	SQLite   *SQLite   `yaml:"sqlite" doc:"A file in the data directory, for one process. This is the default."`
 	Postgres *Postgres `yaml:"postgres" doc:"PostgreSQL, for any number of processes."`
+}
+
+// Migrate says when a database is migrated (S-84).
+type Migrate string
+
+// The times: at the start of a server, or when an operator says so.
+const (
+	MigrateAtStart   Migrate = "start"
+	MigrateByCommand Migrate = "command"
+)
+
+// MigratesAtStart decides. One process that is replaced takes its file along. Where several share a database its
+// owner chooses the hour: the first new server would choose it for the others, which are of the version before.
+func (d Database) MigratesAtStart() bool {
+	if d.Migrate == "" {
+		return d.Postgres == nil
+	}
+	return d.Migrate == MigrateAtStart
 }
 
 // SQLite has nothing to set: the file is in the data directory.
@@ -18,6 +37,9 @@ type Postgres struct {
 func defaultDatabase() Database { return Database{} }
 
 func (d Database) check(p *problems) {
+	if d.Migrate != "" && d.Migrate != MigrateAtStart && d.Migrate != MigrateByCommand {
+		p.at("database.migrate", "%q is neither start nor command", d.Migrate)
+	}
 	switch {
 	case d.SQLite != nil && d.Postgres != nil:
 		p.at("database", "sqlite or postgres, not both")

@@ -36,6 +36,15 @@ func (w *Worker) route(channel, country string) []*lane {
 	return lanes
 }
 
+// Route is by which gateways texts go to a country, in the order in which they are asked.
+func (w *Worker) Route(country string) []gateway.Gateway {
+	var all []gateway.Gateway
+	for _, l := range w.route(sms, country) {
+		all = append(all, l.Gateway)
+	}
+	return all
+}
+
 func (w *Worker) lane(name string) *lane {
 	for _, l := range slices.Concat(w.lanes, w.mail) {
 		if l.Name() == name {
