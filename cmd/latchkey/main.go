@@ -33,6 +33,13 @@ type commands struct {
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
 	Message messageCommand `cmd:"" help:"Try the gateways by hand."`
 	Spend   spendCommand   `cmd:"" help:"Print what text messages cost, by day, country and gateway."`
+	Apply   applyCommand   `cmd:"" help:"Make the organisation what a file says, and print the difference."`
+	User    userCommand    `cmd:"" help:"Users, one at a time."`
+	Group   groupCommand   `cmd:"" help:"Groups, one at a time."`
+	App     appCommand     `cmd:"" help:"Applications, one at a time."`
+	Import  importCommand  `cmd:"" help:"Take users in from a file."`
+	Export  exportCommand  `cmd:"" help:"Write the organisation, or its users, into a file."`
+	Health  healthCommand  `cmd:"" help:"Ask a server whether it is well."`
 	Version versionCommand `cmd:"" help:"Say which latchkey this is."`
 }
 
