@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -30,7 +29,12 @@ func (c serveCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	seen, err := newWatch(ctx, settings)
+	if err != nil {
+		return err
+	}
+	defer seen.close()
+	log := seen.log
 	keys, err := openKeys(ctx, settings.Keys)
 	if err != nil {
 		return err
@@ -44,14 +48,21 @@ func (c serveCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(serve(ctx, settings, listener, db, keys, log, out), db.Close())
+	return errors.Join(serve(ctx, settings, listener, db, keys, seen, out), db.Close())
 }
 
-func serve(ctx context.Context, settings config.Config, listener net.Listener, db store.DB, keys *secret.Keys, log *slog.Logger, out io.Writer) error {
+func serve(ctx context.Context, settings config.Config, listener net.Listener, db store.DB, keys *secret.Keys, seen *watch, out io.Writer) error {
+	log := seen.log
 	parts, err := partsOf(settings, db, keys, log)
 	if err != nil {
 		return err
 	}
+	clock := wire.NewClock(time.Now, db, log)
+	if err := clock.Compare(ctx); err != nil {
+		return err
+	}
+	parts.Now = clock.Now
+	seen.into(&parts, db)
 	house, err := wire.Build(ctx, parts)
 	if err != nil {
 		return err
@@ -67,11 +78,14 @@ func serve(ctx context.Context, settings config.Config, listener net.Listener, d
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	var beside sync.WaitGroup
+	beside.Go(func() { clock.Run(background) })
 	beside.Go(func() { house.Run(background) })
+	var blind error
+	beside.Go(func() { blind = seen.run(background, house) })
 	err = house.Serve(ctx, listener, secure, settings.Linger)
 	end()
 	beside.Wait()
-	return err
+	return errors.Join(err, blind)
 }
 
 // partsOf gives the rooms their fields.
@@ -96,6 +110,7 @@ func partsOf(c config.Config, db store.DB, keys *secret.Keys, log *slog.Logger) 
 		Neighbours:    c.Limits.Connections.PerSource,
 		Passwords:     password.DefaultParams(),
 		Hashes:        c.Hashes,
+		Retention:     c.Retention.Audit,
 	}
 	return p, messages(c, &p)
 }

@@ -13,9 +13,16 @@ var release, commit string
 
 type versionCommand struct{}
 
-// Run says which release this is, or else what the toolchain knows of the build.
+// Run says it.
 func (versionCommand) Run(out io.Writer) error {
-	version, revision := release, commit
+	version, revision := versionOf()
+	_, err := fmt.Fprintf(out, "latchkey %s%s %s %s/%s\n", version, spaced(revision), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// versionOf is which release this is, or else what the toolchain knows of the build.
+func versionOf() (version, revision string) {
+	version, revision = release, commit
 	if info, ok := debug.ReadBuildInfo(); ok && release == "" {
 		version = info.Main.Version
 		for _, s := range info.Settings {
@@ -24,8 +31,7 @@ func (versionCommand) Run(out io.Writer) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(out, "latchkey %s%s %s %s/%s\n", cmp.Or(version, "unknown"), spaced(revision), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+	return cmp.Or(version, "unknown"), revision
 }
 
 // spaced puts a space before what is there.

@@ -32,10 +32,16 @@ type Config struct {
 	Countries    Countries    `yaml:"countries" doc:"Where texts may go: calling codes like 49, regions like JM. The code 1 is the United States and Canada; its islands are listed by region. An empty list is nowhere."` // nil is all, which only dev may (S-31)
 	UnknownUsers UnknownUsers `yaml:"unknown_users" doc:"hide: a name that nobody has meets the same answers as one that somebody has. reveal: sign-in says so."`
 
-	Flow   Flow          `yaml:"flow" doc:"How long an unfinished sign-in lives."`
-	Codes  Codes         `yaml:"codes" doc:"One-time codes."`
-	Sends  limit.Sends   `yaml:"-"`
-	Limits Limits        `yaml:"limits" doc:"How often anybody may try and ask, before they have to wait."`
+	Flow   Flow        `yaml:"flow" doc:"How long an unfinished sign-in lives."`
+	Codes  Codes       `yaml:"codes" doc:"One-time codes."`
+	Sends  limit.Sends `yaml:"-"`
+	Limits Limits      `yaml:"limits" doc:"How often anybody may try and ask, before they have to wait."`
+
+	Log       Log       `yaml:"log" doc:"What is written to standard error."`
+	Admin     Admin     `yaml:"admin" doc:"The listener for operators, apart from the public one."`
+	Traces    Traces    `yaml:"traces" doc:"Spans of requests, sent to an OpenTelemetry collector."`
+	Retention Retention `yaml:"retention" doc:"How long things are kept that nobody needs to go on."`
+
 	Linger time.Duration `yaml:"linger" doc:"How long to go on answering after saying that we are not ready, so that a load balancer notices."`
 
 	AnyLoopback bool `yaml:"-"` // dev: seeded clients take any redirect and origin of this machine
@@ -81,6 +87,9 @@ func Default() Config {
 		Sends:        limit.DefaultSends(),
 		Messages:     defaultMessages(),
 		Limits:       defaultLimits(),
+		Log:          defaultLog(),
+		Traces:       defaultTraces(),
+		Retention:    defaultRetention(),
 		Linger:       2 * time.Second,
 	}
 }
@@ -139,6 +148,10 @@ func (c Config) check(p *problems) {
 		c.Messages.check(p)
 	}
 	c.Limits.check(p)
+	c.Log.check(p)
+	c.Admin.check(p)
+	c.Traces.check(p)
+	c.Retention.check(p)
 	if c.UnknownUsers != Hide && c.UnknownUsers != Reveal {
 		p.at("unknown_users", "%q is neither hide nor reveal (S-24)", c.UnknownUsers)
 	}

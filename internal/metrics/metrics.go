@@ -11,7 +11,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -68,7 +67,7 @@ func described(name string) Metric {
 	panic("metrics: " + name + " is not in the catalogue") // a programming error, found by any test
 }
 
-// Buckets are where latencies are told apart: from a read of a millisecond to what clients give up on.
+// buckets are where latencies are told apart: from a read of a millisecond to what clients give up on.
 var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}
 
 // Sources are what is looked at when somebody asks. What is nil is not shown.
@@ -96,8 +95,8 @@ type Metrics struct {
 
 var _ obs.Watcher = (*Metrics)(nil)
 
-// New makes an empty set, with the runtime's and the process's own numbers in it.
-func New() *Metrics {
+// New makes an empty set, with the runtime's and the process's own numbers in it, and what this binary is.
+func New(version, revision string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.requests = counter(m, "latchkey_http_requests_total")
 	m.took = histogram(m, "latchkey_http_request_seconds")
@@ -112,7 +111,7 @@ func New() *Metrics {
 	}
 	build := described("latchkey_build_info")
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: build.Name, Help: build.Means}, build.Labels)
-	info.WithLabelValues(version()).Set(1)
+	info.WithLabelValues(version, revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -129,19 +128,6 @@ func histogram(m *Metrics, name string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.Name, Help: d.Means, Buckets: buckets}, d.Labels)
 	m.registry.MustRegister(v)
 	return v
-}
-
-func version() (tag, revision, toolchain string) {
-	tag, toolchain = "unknown", runtime.Version()
-	if info, ok := debug.ReadBuildInfo(); ok {
-		tag = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
-	return tag, revision, toolchain
 }
 
 // Request implements [obs.Watcher].

@@ -24,8 +24,10 @@ type Config struct {
 	Token   secret.Text
 	Metrics http.Handler
 	Health  *Health
-	Level   *slog.LevelVar
-	Log     *slog.Logger
+	// Stopping is closed when the server was asked to stop: from then on it is not ready, whatever the health (S-78).
+	Stopping <-chan struct{}
+	Level    *slog.LevelVar
+	Log      *slog.Logger
 }
 
 type door struct {
@@ -82,7 +84,13 @@ func (d *door) healthz(w http.ResponseWriter, _ *http.Request) {
 
 func (d *door) readyz(w http.ResponseWriter, _ *http.Request) {
 	skew := d.Health.Skew().Seconds()
-	if why := d.Health.Why(); len(why) > 0 {
+	why := d.Health.Why()
+	select {
+	case <-d.Stopping:
+		why = append([]string{"stopping"}, why...)
+	default:
+	}
+	if len(why) > 0 {
 		write(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": why, "clock_skew_seconds": skew})
 		return
 	}

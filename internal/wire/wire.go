@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"latchkey.dev/internal/authn"
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/authn/phone"
@@ -22,12 +24,15 @@ import (
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/meter"
+	"latchkey.dev/internal/metrics"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/op"
 	"latchkey.dev/internal/receipts"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/server"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/trail"
 )
 
 // Parts are what differs from one server to the next.
@@ -60,6 +65,11 @@ type Parts struct {
 	Hashes        int
 	Pin           func(number string) (code string, ok bool) // dev: codes known beforehand
 
+	Watch     obs.Watcher   // is told what happens; nil is nobody
+	Tracer    trace.Tracer  // nil traces nothing
+	Ready     func() bool   // what /readyz says; nil is always
+	Retention time.Duration // of the audit log; zero is for good
+
 	// Pages makes what is shown beside the endpoints; it gets the finished house to be a client of.
 	Pages func(house http.Handler) (http.Handler, error)
 }
@@ -69,24 +79,29 @@ type House struct {
 	*server.Server
 	Worker *deliver.Worker
 
-	store store.DB
-	ring  *keys.Ring
-	op    *op.API
-	meter *meter.Meter
-	now   func() time.Time
-	log   *slog.Logger
-	node  string // what this process calls itself among others
+	store  store.DB
+	ring   *keys.Ring
+	op     *op.API
+	meter  *meter.Meter
+	trail  *trail.Keeper
+	signIn *engine.Engine
+	now    func() time.Time
+	log    *slog.Logger
+	node   string // what this process calls itself among others
 }
 
 // Build puts the parts together.
 func Build(ctx context.Context, p Parts) (*House, error) {
+	if db, ok := p.Store.(interface{ Watch(obs.Watcher) }); ok && p.Watch != nil {
+		db.Watch(p.Watch)
+	}
 	ring, err := keys.Open(ctx, p.Store, p.Now)
 	if err != nil {
 		return nil, err
 	}
 	worker := deliver.New(deliver.Config{
 		Store: p.Store, Keys: p.Keys, Gateways: p.Gateways, Mail: p.Mail, Routes: p.Routes, Prices: p.Prices, Reports: p.Reports,
-		Now: p.Now, Log: p.Log,
+		Now: p.Now, Log: p.Log, Watch: p.Watch,
 	})
 	signIn, err := engine.New(engine.Config{
 		Store: p.Store,
@@ -112,6 +127,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		return nil, err
 	}
 	h := &House{node: ident.NewID("nod"), Worker: worker, store: p.Store, ring: ring, now: p.Now, log: p.Log}
+	h.signIn = signIn
+	h.trail = trail.New(trail.Config{Store: p.Store, Keys: p.Keys, Now: p.Now, Retention: p.Retention})
 	h.meter = meter.New(meter.Config{Store: p.Store, Shared: shared(p.Store), Now: p.Now})
 	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log, Count: h.counting("authorize", p.Rates.PerClient)})
 	var pages http.Handler
@@ -139,6 +156,9 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Reports:     receipts.New(worker, p.Log),
 		Pages:       pages,
 		Log:         p.Log,
+		Watch:       p.Watch,
+		Tracer:      p.Tracer,
+		Ready:       p.Ready,
 	})
 	return h, err
 }
@@ -151,6 +171,20 @@ func (h *House) Forget(ctx context.Context) error {
 	h.Worker.Forgive()
 	h.meter.Forget()
 	return h.ring.Reload(ctx)
+}
+
+// Sources are what metrics look at.
+func (h *House) Sources() metrics.Sources {
+	return metrics.Sources{
+		Hashing: h.signIn.Hashing, Breakers: h.Worker.Breakers, Key: h.ring.Age, Now: h.now,
+		Backlogs: func(ctx context.Context) (b store.Backlogs, err error) {
+			err = h.store.View(ctx, func(tx store.Tx) error {
+				b, err = tx.Backlogs(ctx)
+				return err
+			})
+			return b, err
+		},
+	}
 }
 
 // counting counts requests of one kind.
