@@ -191,7 +191,7 @@ func (n *node) answers() bool {
 func (n *node) ready() bool {
 	ctx, done := context.WithTimeout(context.Background(), 2*time.Second)
 	defer done()
-	status, _, err := n.h.proxy.ask(ctx, n.addr, "/healthz")
+	status, _, err := n.h.proxy.ask(ctx, n.addr, "/readyz")
 	return err == nil && status == 200
 }
 

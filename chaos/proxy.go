@@ -115,7 +115,7 @@ func (p *proxy) watching(ctx context.Context) {
 func (p *proxy) healthy(ctx context.Context, b *backend) bool {
 	ctx, done := context.WithTimeout(ctx, watchLimit)
 	defer done()
-	status, _, err := p.ask(ctx, b.addr, "/healthz")
+	status, _, err := p.ask(ctx, b.addr, "/readyz")
 	return err == nil && status == http.StatusOK
 }
 
