@@ -94,6 +94,9 @@ func (a *answer) refuse(status int) {
 	if status == http.StatusRequestEntityTooLarge || status == http.StatusMisdirectedRequest {
 		h.Set("Connection", "close") // nobody wants to read the rest
 	}
+	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", "2") // whoever refused for the moment, and did not say until when (S-80)
+	}
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)
 	n, _ := a.ResponseWriter.Write(body)
