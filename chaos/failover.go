@@ -31,17 +31,22 @@ func (w *watch) see(s *seen) {
 type summary struct {
 	good, well, bare, refused, other, lost int
 	longest                                time.Duration
+	odd                                    map[string]bool // paths whose answers were neither good nor 503 with Retry-After
 }
 
 // between counts answers: good, 503 with and without Retry-After, refusals, all else, and none.
 func (w *watch) between(from, to time.Time) (s summary) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	s.odd = map[string]bool{}
 	for _, a := range w.all {
 		if a.at.Before(from) || a.at.After(to) {
 			continue
 		}
 		s.longest = max(s.longest, a.took)
+		if !(a.status > 0 && a.status < 400) && !(a.status == 503 && a.retry) {
+			s.odd[fmt.Sprint(a.status, " ", a.path)] = true
+		}
 		switch {
 		case a.status == 0 || a.lost:
 			s.lost++
@@ -133,6 +138,9 @@ func (c *chaos) failover() ([]result, error) {
 	}
 	for _, wrong := range f.wrong {
 		fmt.Fprintln(c.log, "after the failover:", wrong)
+	}
+	for what := range meanwhile.odd {
+		fmt.Fprintln(c.log, "while there was no primary:", what)
 	}
 	for _, wrong := range l.refused {
 		fmt.Fprintln(c.log, "refused:", wrong)

@@ -76,6 +76,7 @@ type seen struct {
 	lost   bool
 	retry  bool // there was a Retry-After
 	read   bool // a GET
+	path   string
 	took   time.Duration
 }
 
@@ -99,7 +100,7 @@ var line = &http.Transport{MaxIdleConnsPerHost: 512, DisableCompression: true}
 func (v *visit) RoundTrip(r *http.Request) (*http.Response, error) {
 	began := time.Now()
 	a, err := line.RoundTrip(r)
-	s := &seen{took: time.Since(began), read: r.Method == http.MethodGet}
+	s := &seen{took: time.Since(began), read: r.Method == http.MethodGet, path: r.URL.Path}
 	v.worst = max(v.worst, s.took)
 	if err == nil {
 		s.status, s.lost, s.retry = a.StatusCode, a.Header.Get(lostHeader) != "", a.Header.Get("Retry-After") != ""
