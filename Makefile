@@ -9,6 +9,7 @@
 #   make fuzz     every fuzz target for FUZZTIME
 #   make security-map   docs/security.md: which test holds which security rule
 #   make bench    the lines of docs/performance.md, measured here and now
+#   make chaos    the lines of docs/reliability.md: processes, databases and disks are broken on purpose
 #   make clean    what the above left behind
 
 SHELL       := bash
@@ -16,7 +17,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build test need lint verify unit clients fuzz security-map bench clean
+.PHONY: build test need lint verify unit clients fuzz security-map bench chaos clean
 
 # Tools that are programs and not libraries stay out of go.mod: they are run at these versions.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -62,6 +63,9 @@ fuzz:
 
 security-map:
 	go test ./docs -run TestSecurityMap -update
+
+chaos: build
+	go run ./chaos -write docs/reliability.md
 
 bench: build
 	go run ./bench -write docs/performance.md

@@ -16,7 +16,7 @@ var promised = map[string]string{
 	"kill-sqlite":   "S-75 kill -9 on SQLite",
 	"kill-postgres": "S-75 kill -9 on PostgreSQL",
 	"storm":         "S-79 nodes that die",
-	"limits":        "S-89 limits over three nodes",
+	"limits":        "S-11 S-13 S-14 S-23 S-32 S-56 S-60 S-89 limits over three nodes",
 	"disabled":      "S-79 what is disabled elsewhere",
 	"failover":      "S-80 a primary dies",
 	"disk":          "S-77 an ill disk",
