@@ -46,7 +46,6 @@ var unmet = map[int]string{
 	44: "A successful IDX answer has no charset parameter: clients compare its type to the letter. See departures.md.",
 	47: "A phone number may have 40 bytes as typed, not 20: people write spaces and brackets. What remains of it has at most 16.",
 	50: "A request with both a length and chunks is not refused: net/http drops the length before anybody sees it. The chunks count, and the connection is closed after the answer.",
-	75: "The crash tests kill the process. Power loss with torn writes (S-76) is not tried yet.",
 }
 
 // TestSecurityMap holds security.md: no requirement has neither a test nor a word about why, no test that the
