@@ -25,6 +25,7 @@ var promised = map[string]string{
 	"capacity":      "S-85 too many at once",
 	"gateway":       "S-81 an ill gateway",
 	"users":         "S-86 many users",
+	"year":          "S-86 a year of traffic",
 }
 
 // TestEveryPromise does a little of everything. What is counted has to come out right on any machine; how long

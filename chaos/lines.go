@@ -22,4 +22,5 @@ var lines = []promise{
 	{"capacity", (*chaos).capacity},
 	{"gateway", (*chaos).illGateway},
 	{"users", (*chaos).manyUsers},
+	{"year", (*chaos).aYear},
 }

@@ -35,6 +35,7 @@ type plan struct {
 	messages int           // through gateways that fail
 	away     time.Duration // a primary, before another is promoted
 	spell    time.Duration // of load
+	kept     int           // audit events of a year
 	turns    int           // of things that are compared
 	batch    int           // sign-ins in a turn
 }
@@ -43,12 +44,12 @@ var (
 	full = plan{
 		rounds: 100, load: 700 * time.Millisecond, crowd: 50, storm: time.Minute, gust: 2 * time.Second, guesses: 200,
 		flows: 10_000, idle: 2000, users: [2]int{1000, 1_000_000}, messages: 200, away: 8 * time.Second,
-		spell: 15 * time.Second, turns: 9, batch: 30,
+		spell: 15 * time.Second, kept: 2_000_000, turns: 9, batch: 30,
 	}
 	quick = plan{
 		rounds: 2, load: 300 * time.Millisecond, crowd: 6, storm: 5 * time.Second, gust: 2 * time.Second, guesses: 40,
 		flows: 50, idle: 50, users: [2]int{10, 100}, messages: 8, away: 1500 * time.Millisecond,
-		spell: 800 * time.Millisecond, turns: 1, batch: 2,
+		spell: 800 * time.Millisecond, kept: 1000, turns: 1, batch: 2,
 	}
 )
 
