@@ -73,6 +73,8 @@ func serve(ctx context.Context, settings config.Config, listener net.Listener, d
 	}
 	log.InfoContext(ctx, "serving", "origin", settings.Origin, "listen", listener.Addr().String())
 	fmt.Fprintf(out, "Latchkey serves %s on %s.\n", settings.Origin, listener.Addr())
+	tellSystemd("READY=1", log)
+	defer context.AfterFunc(ctx, func() { tellSystemd("STOPPING=1", log) })()
 
 	// What goes on beside the requests ends after them: the last of them may still send a message.
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
