@@ -10,6 +10,10 @@
 #   make security-map   docs/security.md: which test holds which security rule
 #   make bench    the lines of docs/performance.md, measured here and now
 #   make chaos    the lines of docs/reliability.md: processes, databases and disks are broken on purpose
+#   make settings what operating.md says of every setting
+#   make third-party    THIRD_PARTY_LICENSES: whose code is in the binaries, and on which terms
+#   make release  dist/: static binaries for six platforms, archives, bills of materials, SHA256SUMS; VERSION=v1.2.3
+#   make release-check  build them all twice, the second time elsewhere and from nothing, and compare the bytes
 #   make clean    what the above left behind
 
 SHELL       := bash
@@ -17,7 +21,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build test need lint verify unit clients fuzz security-map bench chaos clean
+.PHONY: build test need lint verify unit clients fuzz security-map settings third-party release release-check bench chaos clean
 
 # Tools that are programs and not libraries stay out of go.mod: they are run at these versions.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -63,12 +67,26 @@ fuzz:
 
 security-map:
 	go test ./docs -run TestSecurityMap -update
+	@sed -n '/^## What is missing/,$$p' docs/security.md
 
 chaos: build
 	go run ./chaos -write docs/reliability.md
+
+settings:
+	go test ./docs -run TestEverySetting -update
+
+third-party:
+	go run ./tools/release third-party -write
+
+# Without VERSION it is the tag of the commit.
+release:
+	go run ./tools/release build $(VERSION)
+
+release-check:
+	go test ./tools/release -run TestS88 -count=1 -timeout 60m -whole
 
 bench: build
 	go run ./bench -write docs/performance.md
 
 clean:
-	rm -rf bin test/*/node_modules test-artifacts
+	rm -rf bin dist test/*/node_modules test-artifacts
