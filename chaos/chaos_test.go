@@ -19,6 +19,7 @@ var promised = map[string]string{
 	"limits":        "S-11 S-13 S-14 S-23 S-32 S-56 S-60 S-89 limits over three nodes",
 	"disabled":      "S-79 what is disabled elsewhere",
 	"failover":      "S-80 a primary dies",
+	"silence":       "S-80 a primary says nothing any more",
 	"disk":          "S-77 an ill disk",
 	"leaving":       "S-78 a node leaves",
 	"handing-back":  "S-78 messages in hand",

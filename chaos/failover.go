@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -70,14 +72,27 @@ func (s summary) String() string {
 		s.good, s.well, s.bare, s.refused, s.other, s.lost, s.longest.Round(time.Millisecond))
 }
 
-// failover: the primary dies, the standby is promoted, and nothing that was acknowledged is lost (S-80).
-func (c *chaos) failover() ([]result, error) {
-	primary, err := newCluster(c.dir, "primary", "")
+// dead: the primary dies, the standby is promoted, and nothing that was acknowledged is lost (S-80).
+func (c *chaos) dead() ([]result, error) { return c.failover("failover", (*cluster).kill) }
+
+// silent: the primary stops, as a machine does whose network is gone, and nobody is told.
+func (c *chaos) silent() ([]result, error) {
+	return c.failover("silent primary", func(primary *cluster) {
+		_ = primary.cmd.Process.Signal(syscall.SIGSTOP)
+		for _, pid := range children(primary.cmd.Process.Pid) {
+			_ = syscall.Kill(pid, syscall.SIGSTOP)
+		}
+	})
+}
+
+func (c *chaos) failover(name string, fail func(primary *cluster)) ([]result, error) {
+	place := strings.ReplaceAll(name, " ", "-")
+	primary, err := newCluster(c.dir, place+"-primary", "")
 	if err != nil {
 		return nil, err
 	}
 	defer primary.kill()
-	standby, err := primary.standby("standby")
+	standby, err := primary.standby(place + "-standby")
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +105,7 @@ func (c *chaos) failover() ([]result, error) {
 		return nil, err
 	}
 	dsn := dsnOf(url.Values{"sslmode": {"disable"}, "target_session_attrs": {"read-write"}}, primary, standby)
-	h, err := c.build(plot{name: "failover", nodes: 2, people: 3000, database: dsn})
+	h, err := c.build(plot{name: place, nodes: 2, people: 3000, database: dsn})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +125,7 @@ func (c *chaos) failover() ([]result, error) {
 	}
 	time.Sleep(c.away)
 	died := time.Now()
-	primary.kill()
+	fail(primary)
 	var unready time.Duration
 	var asking sync.WaitGroup
 	asking.Go(func() { unready = h.untilUnready(c.away) })
@@ -129,7 +144,6 @@ func (c *chaos) failover() ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	away := w.between(died, promoted)
 	meanwhile := w.between(died, back)
 	after := w.between(back, end)
 	f, err := l.examine(context.Background(), 5)
@@ -145,15 +159,15 @@ func (c *chaos) failover() ([]result, error) {
 	for _, wrong := range l.refused {
 		fmt.Fprintln(c.log, "refused:", wrong)
 	}
-	if away.well == 0 || f.tokens == 0 {
-		return nil, fmt.Errorf("nothing happened: %s; %s", away, &f)
+	if after.good == 0 || f.tokens == 0 {
+		return nil, fmt.Errorf("nothing happened: %s; %s", after, &f)
 	}
 	return []result{
-		{"failover: answers while there was no primary that were not 503 with Retry-After", float64(meanwhile.bare + meanwhile.refused + meanwhile.other + meanwhile.lost), "", atMost, 0,
+		{name + ": answers while there was no primary that were not 503 with Retry-After", float64(meanwhile.bare + meanwhile.refused + meanwhile.other + meanwhile.lost), "", atMost, 0,
 			fmt.Sprintf("%d sign-ins at once, two nodes, %s without a primary: %s", workers, promoted.Sub(died).Round(100*time.Millisecond), meanwhile)},
-		{"failover: until a node says that it is not ready", seconds(unready), " s", atMost, 5, ""},
-		{"failover: from promotion until sign-ins begin again", seconds(back.Sub(promoted)), " s", atMost, 10, "then: " + after.String()},
-		{"failover: acknowledged and missing, or used and revived", float64(len(f.wrong)), "", atMost, 0, "synchronous replication; " + f.String()},
+		{name + ": until a node says that it is not ready", seconds(unready), " s", atMost, 5, ""},
+		{name + ": from promotion until sign-ins begin again", seconds(back.Sub(promoted)), " s", atMost, 10, "then: " + after.String()},
+		{name + ": acknowledged and missing, or used and revived", float64(len(f.wrong)), "", atMost, 0, "synchronous replication; " + f.String()},
 	}, nil
 }
 

@@ -40,6 +40,9 @@ func (g *gauge) see(s *seen) {
 	}
 }
 
+// comes is how long it takes until somebody else comes.
+const comes = 200 * time.Millisecond
+
 // load signs people in with so many workers for a while, and returns how requests were answered.
 func (h *house) load(workers int, lasts time.Duration) (*gauge, int) {
 	g := &gauge{}
@@ -62,6 +65,8 @@ func (h *house) load(workers int, lasts time.Duration) (*gauge, int) {
 				// Who is sent away leaves, and somebody else comes.
 				if v.signIn(context.Background()) == nil && v.redeem(context.Background()) == nil {
 					signedIn.Add(1)
+				} else {
+					time.Sleep(comes)
 				}
 			}
 		})
