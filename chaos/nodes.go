@@ -115,18 +115,36 @@ func (t *tally) lose(err error) {
 	t.lost = append(t.lost, err)
 }
 
-// storm kills a node every gust and starts it again at once.
+// storm kills a node every gust, one that runs, and starts it again at once; the next gust does not wait until it does.
 func (h *house) storm(lasts, gust time.Duration) (kills int, err error) {
-	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		time.Sleep(gust)
-		n := h.nodes[rand.N(len(h.nodes))]
-		n.kill()
-		kills++
-		if _, err := n.start(); err != nil {
-			return kills, err
+	running := make(chan *node, len(h.nodes))
+	failed := make(chan error, 1)
+	for _, i := range rand.Perm(len(h.nodes)) {
+		running <- h.nodes[i]
+	}
+	var starts sync.WaitGroup
+	tick := time.NewTicker(gust)
+	defer tick.Stop()
+	for end := time.Now().Add(lasts); time.Now().Before(end); <-tick.C {
+		select {
+		case n := <-running:
+			kills++
+			n.kill()
+			starts.Go(func() {
+				if _, err := n.start(); err != nil {
+					select {
+					case failed <- err:
+					default:
+					}
+				}
+				running <- n
+			})
+		default: // all of them are still starting
 		}
 	}
-	return kills, nil
+	starts.Wait()
+	close(failed)
+	return kills, <-failed
 }
 
 // limitsTogether: what limits and what is used once does so over all nodes (S-11, S-13, S-14, S-23, S-32, S-56, S-60).
