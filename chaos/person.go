@@ -82,7 +82,7 @@ type seen struct {
 
 // visit prepares a sign-in.
 func (h *house) visit(p person) (*visit, error) {
-	v := &visit{h: h, who: p, tries: 1, pause: 200 * time.Millisecond}
+	v := &visit{h: h, who: p, tries: 1, pause: 600 * time.Millisecond}
 	c, err := idx.New(idx.Config{
 		Issuer: h.issuer(), ClientID: string(h.client), RedirectURI: redirect, Scopes: []string{"openid", "profile", "offline_access"},
 	}, idx.WithHTTPClient(&http.Client{Transport: v, Timeout: 35 * time.Second}), idx.WithRetry(1, time.Second))

@@ -92,14 +92,20 @@ func connect(dsn string) (*sql.DB, error) {
 		// sign-in that began a moment ago that nobody knows it (S-80).
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+	var pool *sql.DB
+	pool = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		for name, value := range limits {
 			if _, err := c.Exec(ctx, `SELECT set_config($1, $2, FALSE)`, name, value); err != nil {
 				return err
 			}
 		}
 		return nil
-	}), stdlib.OptionShouldPing(alive))
+	}), stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
+		if p.IdleDuration > time.Second && !alive(ctx, p.Conn) {
+			forget(pool)
+		}
+		return p.Conn.IsClosed() // a ping of pgx's own then finds out at once that it is no good
+	}))
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -112,15 +118,19 @@ func connect(dsn string) (*sql.DB, error) {
 const patience = 3 * time.Second
 
 // alive looks whether the server behind an idle connection is still there, within a time of its own: the
-// caller's would be used up by a machine that is gone. A connection that does not answer is closed, and
-// nobody gets it.
-func alive(ctx context.Context, p stdlib.ShouldPingParams) bool {
-	if p.IdleDuration > time.Second {
-		ctx, done := context.WithTimeout(ctx, patience)
-		defer done()
-		_ = p.Conn.Ping(ctx) // what came of it, the connection knows
-	}
-	return p.Conn.IsClosed() // a ping of pgx's own then finds out at once that it is no good
+// caller's would be used up by a machine that is gone. A connection that does not answer is closed by that.
+func alive(ctx context.Context, c *pgx.Conn) bool {
+	ctx, done := context.WithTimeout(ctx, patience)
+	defer done()
+	return c.Ping(ctx) == nil
+}
+
+// forget closes all connections that nobody uses. Where one does not answer the others will not either, and to
+// find that out one by one would take as many times as long.
+func forget(pool *sql.DB) {
+	most := pool.Stats().MaxOpenConnections
+	pool.SetMaxIdleConns(-1)
+	pool.SetMaxIdleConns(most)
 }
 
 // durable warns if what is acknowledged could be lost (S-75). It does not refuse: a test's database may be
@@ -265,7 +275,10 @@ func (e *engine) begin(ctx, whole context.Context, o *sql.TxOptions) (*sql.Conn,
 		if err != nil {
 			return nil, nil, err
 		}
-		tx, err := conn.BeginTx(whole, o)
+		tx, err := beginTx(whole, conn, o)
+		if errors.Is(err, errSilent) {
+			forget(e.pool)
+		}
 		if err == nil {
 			if err = conn.Raw(leads); err == nil {
 				return conn, tx, nil
@@ -278,6 +291,24 @@ func (e *engine) begin(ctx, whole context.Context, o *sql.TxOptions) (*sql.Conn,
 			return nil, nil, err
 		}
 	}
+}
+
+// errSilent is of a server that did not answer to BEGIN, which it answers without looking at anything.
+var errSilent = fmt.Errorf("%w: it does not answer", store.ErrUnavailable)
+
+// beginTx is conn.BeginTx, but waits for the first answer only as long as is reasonable.
+func beginTx(whole context.Context, conn *sql.Conn, o *sql.TxOptions) (*sql.Tx, error) {
+	ctx, give := context.WithCancel(whole)
+	late := time.AfterFunc(patience, give)
+	tx, err := conn.BeginTx(ctx, o)
+	if late.Stop() || whole.Err() != nil {
+		context.AfterFunc(whole, give) // the transaction ends with it
+		return tx, err
+	}
+	if err == nil {
+		_ = tx.Rollback() // it came when we had given it up
+	}
+	return nil, errSilent
 }
 
 // errFollows is of a server that was the primary when we connected to it.
