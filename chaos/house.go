@@ -244,13 +244,16 @@ func (h *house) seed(n int) (err error) {
 	}
 	hash := password.New(password.DefaultParams()).Hash(passphrase) // one for all: hashing is not what this is about
 	for begin := 0; begin < n; begin += 2000 {
+		var some []store.Person
+		for i := begin; i < min(n, begin+2000); i++ {
+			some = append(some, personOf(i, hash, pw, ph, now))
+		}
 		err := db.Update(ctx, func(tx store.Tx) error {
-			for i := begin; i < min(n, begin+2000); i++ {
-				if err := addPerson(ctx, tx, i, hash, pw, ph, now); err != nil {
-					return err
-				}
+			taken, err := tx.AddPeople(ctx, some)
+			if err == nil && len(taken) > 0 {
+				err = fmt.Errorf("%d people are there already", len(taken))
 			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return err
@@ -260,25 +263,22 @@ func (h *house) seed(n int) (err error) {
 	return nil
 }
 
-// addPerson adds the i-th: every other one has no phone yet.
-func addPerson(ctx context.Context, tx store.Tx, i int, hash secret.Text, pw, ph ident.AuthenticatorID, now time.Time) error {
+// personOf is the i-th: every other one has no phone yet.
+func personOf(i int, hash secret.Text, pw, ph ident.AuthenticatorID, now time.Time) store.Person {
 	p := person(i)
 	u := ident.User{
 		ID: ident.UserID(ident.NewID("00u")), Login: p.login(), Status: ident.Active, GivenName: "Person", FamilyName: fmt.Sprint(i),
 		Email: p.login(), EmailVerified: true, Locale: "en_US", Zone: "Europe/Zurich", Created: now, Updated: now,
 	}
-	if err := tx.AddUser(ctx, u); err != nil {
-		return err
-	}
-	err := tx.AddEnrollment(ctx, ident.Enrollment{
+	all := []ident.Enrollment{{
 		ID: ident.EnrollmentID(ident.NewID("lae")), User: u.ID, Authenticator: pw, Kind: ident.Password, Method: ident.MethodPassword,
 		Secret: hash, Created: now,
-	})
-	if err != nil || !p.enrolled() {
-		return err
+	}}
+	if p.enrolled() {
+		all = append(all, ident.Enrollment{
+			ID: ident.EnrollmentID(ident.NewID("sms")), User: u.ID, Authenticator: ph, Kind: ident.Phone, Method: ident.MethodSMS,
+			Secret: secret.Text(p.number()), Hint: phone.Mask(p.number()), Created: now,
+		})
 	}
-	return tx.AddEnrollment(ctx, ident.Enrollment{
-		ID: ident.EnrollmentID(ident.NewID("sms")), User: u.ID, Authenticator: ph, Kind: ident.Phone, Method: ident.MethodSMS,
-		Secret: secret.Text(p.number()), Hint: phone.Mask(p.number()), Created: now,
-	})
+	return store.Person{User: u, Enrollments: all}
 }
