@@ -51,6 +51,7 @@ func TestEveryPromise(t *testing.T) {
 			t.Errorf("nobody knows what %s is about", l.name)
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of the time is spent waiting
 			results, err := l.run(&chaos{plan: quick, program: program, dir: dir, log: t.Output()})
 			if errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true" {
 				t.Skip(err)

@@ -101,7 +101,7 @@ func (t *tally) signIns(ctx context.Context, h *house) {
 		t.mu.Lock()
 		t.worst = max(t.worst, time.Since(began))
 		t.mu.Unlock()
-		if v.redeem(context.Background()) == nil {
+		if v.again(context.Background(), func() error { return v.redeem(context.Background()) }) == nil {
 			t.redeemed.Add(1)
 		} else {
 			t.unclear.Add(1)

@@ -66,8 +66,7 @@ type visit struct {
 	code    string           // the one that was accepted, or is about to be
 	tokens  *idx.Tokens
 	retried int
-	worst   time.Duration // of one request
-	seen    func(*seen)   // hears of every answer
+	seen    func(*seen) // hears of every answer
 }
 
 // A seen is one request and how it was answered.
@@ -101,7 +100,6 @@ func (v *visit) RoundTrip(r *http.Request) (*http.Response, error) {
 	began := time.Now()
 	a, err := line.RoundTrip(r)
 	s := &seen{took: time.Since(began), read: r.Method == http.MethodGet, path: r.URL.Path}
-	v.worst = max(v.worst, s.took)
 	if err == nil {
 		s.status, s.lost, s.retry = a.StatusCode, a.Header.Get(lostHeader) != "", a.Header.Get("Retry-After") != ""
 	}
