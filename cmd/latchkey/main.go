@@ -9,6 +9,7 @@
 //	latchkey migrate   bring the schema up to date
 //	latchkey message   tries the gateways by hand
 //	latchkey spend     prints what text messages cost
+//	latchkey event     the audit log: find, follow, export, prove
 //	latchkey version   which latchkey this is
 package main
 
@@ -40,6 +41,7 @@ type commands struct {
 	Import  importCommand  `cmd:"" help:"Take users in from a file."`
 	Export  exportCommand  `cmd:"" help:"Write the organisation, or its users, into a file."`
 	Health  healthCommand  `cmd:"" help:"Ask a server whether it is well."`
+	Event   eventCommand   `cmd:"" help:"The audit log: find, follow, export and prove what happened."`
 	Version versionCommand `cmd:"" help:"Say which latchkey this is."`
 }
 

@@ -137,13 +137,14 @@ func Read(file io.Reader, vouch func(Seal) bool) (Report, error) {
 		case errors.Is(err, io.EOF) && len(b) == 0:
 			return r, r.end()
 		case errors.Is(err, io.EOF):
-			return r, fmt.Errorf("line %d is cut off", n)
+			return r, fmt.Errorf("line %d: %w", n, ErrHalf)
 		case err != nil:
 			return r, err
 		}
 		if err := r.line(bytes.TrimSuffix(b, []byte("\n")), vouch); err != nil {
 			return r, fmt.Errorf("line %d: %w", n, err)
 		}
+		r.Size += int64(len(b))
 	}
 }
 
@@ -152,12 +153,15 @@ type Report struct {
 	Begins Link // zero: at the beginning of the log
 	Ends   Link
 	Lines  int
+	Size   int64 // of these lines
 	sealed bool // the last line is a seal
 }
 
 var (
 	// ErrBroken is a file that is not what was exported.
 	ErrBroken = errors.New("the chain is broken")
+	// ErrHalf is a file that ends within a line, as an export does that was killed.
+	ErrHalf = errors.New("the file ends in the middle of it")
 	// ErrCut is a file without its end: the last line is no seal.
 	ErrCut = errors.New("the file has no end: an export ends with a seal, and this one does not")
 )

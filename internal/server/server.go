@@ -272,10 +272,14 @@ func (s *Server) finish(ctx context.Context, a *answer, r *http.Request, began t
 		}
 		a.refuse(http.StatusInternalServerError)
 	}
-	if !s.Log.Enabled(ctx, slog.LevelInfo) {
+	level := slog.LevelInfo
+	if r.URL.Path == healthz || r.URL.Path == readyz {
+		level = slog.LevelDebug // somebody asks every second
+	}
+	if !s.Log.Enabled(ctx, level) {
 		return
 	}
-	s.Log.LogAttrs(ctx, slog.LevelInfo, "request",
+	s.Log.LogAttrs(ctx, level, "request",
 		slog.String("method", cut(r.Method, 16)), slog.String("path", cut(r.URL.Path, 128)),
 		slog.Int("status", a.status), slog.Int64("bytes", a.bytes),
 		slog.Duration("took", time.Since(began)), obs.Attrs(ctx))
