@@ -27,6 +27,7 @@ type hashes struct {
 	done    int           // since the start
 	refused int           // likewise
 	full    time.Time     // since when somebody has waited; zero: nobody waits
+	strict  time.Time     // until then the queue is kept short, though it may have been empty for a moment
 }
 
 func newHashes(n int) *hashes { return &hashes{places: make(chan struct{}, n)} }
@@ -77,6 +78,7 @@ func (h *hashes) queue() (time.Duration, error) {
 	}
 	patience := h.patience()
 	if wait := h.wait(); wait > patience {
+		h.standing(patience)
 		return 0, busy("%d wait already, which takes %s", h.waiting, wait)
 	}
 	h.waiting++
@@ -93,10 +95,19 @@ func (h *hashes) unqueue() {
 
 // patience is what there is of it now. A hash or two must always fit into it.
 func (h *hashes) patience() time.Duration {
-	if h.full.IsZero() || time.Since(h.full) < hashPatience {
+	if (h.full.IsZero() || time.Since(h.full) < hashPatience) && !time.Now().Before(h.strict) {
 		return hashPatience
 	}
 	return min(hashPatience, max(hashStanding, 4*h.took))
+}
+
+// standing remembers that somebody was sent away from a queue that stands. All who were come back together, and find
+// it empty for a moment: were they let in like a crowd that has come for the first time, everybody would wait long
+// again, and again. Only when nobody has been sent away for a while is the next crowd a new one.
+func (h *hashes) standing(patience time.Duration) {
+	if patience < hashPatience {
+		h.strict = time.Now().Add(hashPatience)
+	}
 }
 
 // wait is how long a newcomer would stand in the queue.
@@ -142,5 +153,5 @@ func (e *Engine) Overloaded() bool { return e.hashes.overloaded() }
 func (h *hashes) overloaded() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.waiting > 0 && (h.wait() > hashPatience/2 || time.Since(h.full) > hashPatience)
+	return h.waiting > 0 && (h.wait() > h.patience()/2 || time.Since(h.full) > hashPatience)
 }

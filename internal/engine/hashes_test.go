@@ -109,6 +109,16 @@ func TestS85_AQueueThatStandsIsKeptShort(t *testing.T) {
 	for range 20 {
 		<-ended
 	}
+	// Who was sent away comes back and finds nobody there: that makes them no new crowd.
+	h.mu.Lock()
+	if p := h.patience(); p != hashStanding || h.waiting != 0 {
+		t.Errorf("patience %s with %d waiting, right after somebody was sent away", p, h.waiting)
+	}
+	h.strict = time.Now()
+	if p := h.patience(); p != hashPatience {
+		t.Errorf("patience %s when nobody has been sent away for long", p)
+	}
+	h.mu.Unlock()
 	enter(t, h)()
 	if h.overloaded() {
 		t.Error("overloaded with nobody there")
