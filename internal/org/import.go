@@ -57,6 +57,7 @@ type Progress struct {
 	Rejected int   `json:"rejected"`
 	Ledger   int64 `json:"ledger"` // how long the ledger is
 	Size     int64 `json:"size"`
+	Done     bool  `json:"done,omitempty"` // to the end: there is nothing to go on with
 }
 
 // name is the setting that keeps the progress of a file. The beginning and the length tell files apart.
@@ -77,7 +78,7 @@ func (o *Org) Import(ctx context.Context, in Import) (Progress, error) {
 		return Progress{}, err
 	}
 	at, err := o.begin(ctx, name, in)
-	if err != nil {
+	if err != nil || at.Done {
 		return at, err
 	}
 	desk, err := o.receive(ctx)
@@ -110,15 +111,22 @@ func (o *Org) Import(ctx context.Context, in Import) (Progress, error) {
 	if err := ctx.Err(); err != nil {
 		return at, err
 	}
-	return at, o.Store.Update(ctx, func(tx store.Tx) error {
-		return because(tx.DropSetting(ctx, name), store.ErrNotFound, "another import of this file has ended meanwhile")
+	ended := at
+	ended.Done = true
+	err = o.Store.Update(ctx, func(tx store.Tx) error {
+		kept, err := tx.Setting(ctx, name)
+		if err != nil || kept != at.text() {
+			return errors.Join(err, refuse("another import of this file is under way"))
+		}
+		return tx.PutSetting(ctx, name, ended.text())
 	})
+	return ended, err
 }
 
 // begin finds out where to begin.
 func (o *Org) begin(ctx context.Context, name string, in Import) (at Progress, err error) {
-	at.Size = in.Size
 	err = o.Store.Update(ctx, func(tx store.Tx) error {
+		at = Progress{Size: in.Size}
 		kept, err := tx.Setting(ctx, name)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -129,7 +137,11 @@ func (o *Org) begin(ctx context.Context, name string, in Import) (at Progress, e
 		if err := json.Unmarshal([]byte(kept), &at); err != nil {
 			return err
 		}
-		if !in.Resume {
+		switch {
+		case at.Done && !in.Resume: // once more, from the beginning
+			at = Progress{Size: in.Size}
+			return tx.PutSetting(ctx, name, at.text())
+		case !in.Resume:
 			return refuse("an import of this file stopped behind line %d, after %d users: --resume goes on from there", at.Line, at.Added)
 		}
 		return nil

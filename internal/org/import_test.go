@@ -127,7 +127,10 @@ func TestImport(t *testing.T) {
 		if e := last(events(t, o)); e.Type != audit.UsersImported || !strings.Contains(e.Reason, "3 users of lines 1 to 13; 9 rows rejected") {
 			t.Errorf("S-71: recorded %+v", e)
 		}
-		// Done is done: the same file is another import.
+		if more, err := o.Import(ctx, func() org.Import { in := d.in; in.Resume = true; return in }()); err != nil || more != got || len(d.rejects(t)) != 9 {
+			t.Errorf("going on with what is done: %+v, %v", more, err)
+		}
+		// Without that it is another import of the same file.
 		if got, err = o.Import(ctx, newDesk(t, org.JSONLines, strings.Join(lines, "\n")).in); err != nil || got.Added != 0 || got.Rejected != 12 {
 			t.Errorf("imported again: %+v, %v", got, err)
 		}
