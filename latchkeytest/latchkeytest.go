@@ -56,6 +56,7 @@ type options struct {
 	config    config.Config
 	passwords password.Params
 	open      opener
+	keys      *secret.Keys // nil: of one random master key
 	log       io.Writer
 	level     slog.Level
 }
@@ -91,11 +92,13 @@ func Start(t testing.TB, with ...Option) *Server {
 	if o.open == nil {
 		o.open = inDir(t.TempDir())
 	}
-	keys, err := secret.NewKeys([secret.KeySize]byte(secret.Bytes(secret.KeySize)))
-	if err != nil {
-		t.Fatal("latchkeytest:", err)
+	if o.keys == nil {
+		var err error
+		if o.keys, err = secret.NewKeys([secret.KeySize]byte(secret.Bytes(secret.KeySize))); err != nil {
+			t.Fatal("latchkeytest:", err)
+		}
 	}
-	s := &Server{t: t, options: o, keys: keys, org: dev.NewOrg(), world: dev.NewWorld(), read: map[string]string{}}
+	s := &Server{t: t, options: o, keys: o.keys, org: dev.NewOrg(), world: dev.NewWorld(), read: map[string]string{}}
 	if err := s.start("127.0.0.1:0"); err != nil {
 		t.Fatal("latchkeytest:", err)
 	}

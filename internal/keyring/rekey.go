@@ -28,9 +28,9 @@ type Result struct {
 }
 
 const (
-	perStep = 200
-	patrol  = time.Second     // how often to look whether all servers have followed
-	waiting = 2 * time.Minute // for servers to follow; whoever is killed meanwhile is forgotten sooner
+	perStep  = 200
+	patrol   = time.Second      // how often to look whether all servers have followed
+	patience = 90 * time.Second // for servers to follow; one that was killed is forgotten in a minute
 )
 
 // Rekey seals everything in the database with the newest key of the ring, while servers run on it. It may be
@@ -38,10 +38,7 @@ const (
 // keys are needed by nobody, unless by backups that were made before. by says who does it and when.
 func Rekey(ctx context.Context, db DB, keys *secret.Keys, by audit.Event, tell Progress) (r Result, err error) {
 	r.Seals = keys.IDs()[0]
-	if err := db.SealWith(ctx, r.Seals); err != nil {
-		return r, fmt.Errorf("keyring: %w", err)
-	}
-	if err := followed(ctx, db, r.Seals); err != nil {
+	if err := begin(ctx, db, r.Seals); err != nil {
 		return r, err
 	}
 	of, err := foreign(ctx, db)
@@ -67,30 +64,51 @@ func Rekey(ctx context.Context, db DB, keys *secret.Keys, by audit.Event, tell P
 	return r, db.Update(ctx, func(tx store.Tx) error { return tx.Record(ctx, by) })
 }
 
-// followed waits until every server that was seen lately seals with the key.
-func followed(ctx context.Context, db DB, id secret.KeyID) error {
-	var lags string
-	for until := time.Now().Add(waiting); time.Now().Before(until); {
+// begin makes the key the one that seals, and waits until every server that was seen lately has followed. One that
+// was killed is waited for until it is forgotten.
+func begin(ctx context.Context, db DB, id secret.KeyID) error {
+	chosen := false
+	return patiently(ctx, func() (err error) {
+		if !chosen {
+			if err := db.SealWith(ctx, id); err != nil {
+				return err
+			}
+			chosen = true
+		}
 		nodes, err := db.Nodes(ctx)
 		if err != nil {
-			return fmt.Errorf("keyring: %w", err)
+			return err
 		}
-		lags = ""
 		for _, n := range nodes {
 			if n.Seals != id {
-				lags = n.ID
+				return fmt.Errorf("%w: the server that calls itself %s does not seal with master key %s", store.ErrStale, n.ID, id)
 			}
 		}
-		if lags == "" {
+		return nil
+	})
+}
+
+// patiently tries again what is in the way of a server, until it is not or the patience is over.
+func patiently(ctx context.Context, try func() error) error {
+	tick := time.NewTicker(patrol)
+	defer tick.Stop()
+	over := time.After(patience)
+	for {
+		err := try()
+		if err == nil {
 			return nil
 		}
+		if !errors.Is(err, store.ErrStale) {
+			return fmt.Errorf("keyring: %w", err)
+		}
 		select {
+		case <-tick.C:
+		case <-over:
+			return fmt.Errorf("keyring: %w: run this again when it does", err)
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(patrol):
+			return errors.Join(ctx.Err(), err)
 		}
 	}
-	return fmt.Errorf("keyring: the server that calls itself %s does not seal with %s: run this again when it does", lags, id)
 }
 
 // foreign counts what is still to be sealed anew.

@@ -585,7 +585,7 @@ type MasterKeys interface {
 	// ErrStale, and says who, if a node does not hold the key.
 	SealWith(ctx context.Context, id secret.KeyID) error
 	// Follow makes this process seal with the key that SealWith chose, and tells others that it is there. Every
-	// server does so every few seconds, and Leaves when it ends.
+	// server does so every few seconds, and leaves when it ends.
 	Follow(ctx context.Context, node string) error
 	Leave(ctx context.Context, node string) error
 	Nodes(ctx context.Context) ([]Node, error)
