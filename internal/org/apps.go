@@ -107,8 +107,11 @@ func (o *Org) SetApp(ctx context.Context, name string, change func(*App)) (oauth
 		if done = c; len(fields) == 0 {
 			return nil, nil
 		}
-		if err := o.fits(ctx, tx, c.ID, want); err != nil {
-			return nil, err
+		// An application that is not as it should be can still be switched off.
+		if alone := len(fields) == 1 && fields[0].Name == "disabled"; !alone {
+			if err := o.fits(ctx, tx, c, want); err != nil {
+				return nil, err
+			}
 		}
 		done = want.onto(c)
 		if done.Disabled && !c.Disabled {
@@ -123,7 +126,7 @@ func (o *Org) SetApp(ctx context.Context, name string, change func(*App)) (oauth
 }
 
 // fits judges an application by itself and by the organisation it is in.
-func (o *Org) fits(ctx context.Context, tx store.Tx, id oauth.ClientID, a App) error {
+func (o *Org) fits(ctx context.Context, tx store.Tx, c oauth.Client, a App) error {
 	clients, err := tx.Clients(ctx)
 	if err != nil {
 		return err
@@ -145,7 +148,8 @@ func (o *Org) fits(ctx context.Context, tx store.Tx, id oauth.ClientID, a App) e
 		kinds[a.Kind] = true
 	}
 	found := append(a.check(), a.unfit(scopes, kinds)...)
-	if slices.ContainsFunc(clients, func(c oauth.Client) bool { return c.ID != id && foldName(c.Label) == foldName(a.Name) }) {
+	renamed := foldName(a.Name) != foldName(c.Label)
+	if renamed && slices.ContainsFunc(clients, func(other oauth.Client) bool { return foldName(other.Label) == foldName(a.Name) }) {
 		found.at("name", "another app has it already")
 	}
 	return found.err()
