@@ -2,16 +2,14 @@ package audit
 
 // What the limits and the lock-out do (S-26 to S-36, S-52). Reason says which rule it was.
 const (
-	LimitHit        Type = "limit.hit"
-	AccountLocked   Type = "account.locked"
-	AccountUnlocked Type = "account.unlocked"
-	SourceRefused   Type = "account.source.refused"
+	LimitHit      Type = "limit.hit"
+	AccountLocked Type = "account.locked"
+	SourceRefused Type = "account.source.refused"
 
 	MessageDelivered   Type = "message.delivered"
 	MessageUndelivered Type = "message.undelivered"
 	MessagesPaused     Type = "message.paused"
 	BudgetNear         Type = "message.budget.near"
-	BudgetSpent        Type = "message.budget.spent"
 )
 
 // What happens to the keys, the data and this log as a whole. Who did it is in [Event.Actor].
@@ -19,11 +17,9 @@ const (
 	SigningKeyRetired Type = "key.retired"
 	KeysReplaced      Type = "key.emergency"
 	MasterKeyChanged  Type = "key.master.changed"
-	Resealed          Type = "key.resealed"
 
-	BackupMade       Type = "backup.made"
-	BackupRestored   Type = "backup.restored"
-	DatabaseMigrated Type = "database.migrated"
+	BackupMade     Type = "backup.made"
+	BackupRestored Type = "backup.restored"
 
 	LogExported Type = "audit.exported"
 	LogTrimmed  Type = "audit.trimmed"

@@ -41,12 +41,10 @@ var Meanings = map[Type]string{
 	MessageUndelivered: "a carrier reports that a message did not arrive",
 	MessagesPaused:     "texts to somewhere are paused: too many of them lead to nothing",
 	BudgetNear:         "most of a budget for messages is spent",
-	BudgetSpent:        "a budget for messages is spent: nothing more is sent",
 
-	LimitHit:        "a limit was reached; the reason says which",
-	AccountLocked:   "after too many wrong passwords an account is locked",
-	AccountUnlocked: "an account is no longer locked",
-	SourceRefused:   "after too many wrong passwords an address is refused for an account",
+	LimitHit:      "a limit was reached; the reason says which",
+	AccountLocked: "after too many wrong passwords an account is locked",
+	SourceRefused: "after too many wrong passwords an address is refused for an account",
 
 	UserCreated:   "an operator added a user",
 	UserChanged:   "an operator changed what is known of a user",
@@ -79,10 +77,8 @@ var Meanings = map[Type]string{
 	SigningKeyRetired: "a signing key's turn ends",
 	KeysReplaced:      "signing keys were replaced in an emergency",
 	MasterKeyChanged:  "another master key seals from now on",
-	Resealed:          "values were sealed with another master key",
 	BackupMade:        "a backup was made",
 	BackupRestored:    "a backup was restored",
-	DatabaseMigrated:  "the database's schema was brought up to date",
 	LogExported:       "the audit log was exported",
 	LogTrimmed:        "events older than the retention were removed",
 }
