@@ -154,7 +154,7 @@ type Report struct {
 	Ends   Link
 	Lines  int
 	Size   int64 // of these lines
-	sealed bool // the last line is a seal
+	sealed bool  // the last line is a seal
 }
 
 var (
