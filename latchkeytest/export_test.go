@@ -1,13 +1,19 @@
 package latchkeytest
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/keyring"
 	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/storetest"
 )
 
@@ -54,4 +60,68 @@ func (s *Server) Refuses(keys *secret.Keys) string {
 		s.t.Fatal("S-70: the database opens")
 	}
 	return err.Error()
+}
+
+// Stolen returns every value of the database, as a thief finds it: bytes in base64, and what is within JSON alone as well.
+func (s *Server) Stolen() (all []string) {
+	s.t.Helper()
+	db, ok := s.current().Store().(store.Backup)
+	if !ok {
+		s.t.Fatal("no backup of this database")
+	}
+	var file bytes.Buffer
+	if _, err := db.Backup(s.t.Context(), &file, s.Now()); err != nil {
+		s.t.Fatal(err)
+	}
+	packed, err := gzip.NewReader(&file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for lines := json.NewDecoder(packed); ; {
+		var line any
+		if err := lines.Decode(&line); err == io.EOF {
+			return all
+		} else if err != nil {
+			s.t.Fatal(err)
+		}
+		if row, ok := line.([]any); ok {
+			all = append(all, texts(row)...)
+		}
+	}
+}
+
+// texts are all texts in a value, those in JSON that is a text too.
+func texts(v any) (all []string) {
+	switch v := v.(type) {
+	case string:
+		all = append(all, v)
+		var within any
+		if strings.HasPrefix(v, "{") && json.Unmarshal([]byte(v), &within) == nil {
+			all = append(all, texts(within)...)
+		}
+	case []any:
+		for _, one := range v {
+			all = append(all, texts(one)...)
+		}
+	case map[string]any:
+		for _, one := range v {
+			all = append(all, texts(one)...)
+		}
+	}
+	return all
+}
+
+// Takes posts a body and reports whether the server takes it for something of its own.
+func (s *Server) Takes(path string, body map[string]string) bool {
+	s.t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	response, err := s.Client().Post(s.URL+path, "application/json", bytes.NewReader(text))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }

@@ -38,7 +38,7 @@ var lasting = map[string]bool{
 	"user_groups": true, "members": true, "signing_keys": true, "master_keys": true, "revoked_tokens": true,
 	"failures": true, "sends": true, "pauses": true, "budgets": true, "charges": true,
 	"password_failures": true, "source_failures": true, "known_devices": true, "request_counts": true,
-	"audit_events": true, "audit_seals": true,
+	"audit_events": true, "audit_seals": true, "certificates": true,
 }
 
 // The settings of a restored database.

@@ -87,6 +87,7 @@ func TestS67_ASealedValueOpensInItsOwnRowAndColumnAlone(t *testing.T) {
 		"flow":        func(tx store.Tx) error { _, err := tx.Flow(ctx, handleOf(t, all)); return err },
 		"challenge":   func(tx store.Tx) error { _, err := tx.Challenge(ctx, "c1"); return err },
 		"enrollments": func(tx store.Tx) error { _, err := tx.Enrollments(ctx, "00u1"); return err },
+		"certificate": func(tx store.Tx) error { _, err := tx.Certificate(ctx, "cert1"); return err },
 		"keys":        func(tx store.Tx) error { _, err := tx.SigningKeys(ctx); return err },
 		"messages": func(tx store.Tx) error {
 			_, err := tx.LeaseMessages(ctx, "w", now.AddDate(50, 0, 0), now.AddDate(51, 0, 0), 9)

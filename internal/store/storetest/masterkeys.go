@@ -54,14 +54,14 @@ func SealSome(t testing.TB, db store.DB, id string) {
 		return errors.Join(
 			tx.AddEnrollment(ctx, ident.Enrollment{ID: ident.EnrollmentID("p" + id), User: u, Kind: "password", Secret: theHash}),
 			tx.AddEnrollment(ctx, anEnrollment(u, ident.EnrollmentID("e"+id), "phone")),
-			tx.AddFlow(ctx, aFlow(id), now), tx.AddMessage(ctx, m),
+			tx.AddFlow(ctx, aFlow(id), now), tx.AddMessage(ctx, m), tx.PutCertificate(ctx, "cert"+id, []byte(theKey)),
 			tx.AddChallenge(ctx, store.Challenge{ID: flow.ChallengeID("c" + id), Number: thePhone, Expires: now}),
 			tx.AddSigningKey(ctx, store.SigningKey{ID: "k" + id, Private: []byte(theKey), Created: now}))
 	})
 }
 
 // perSome is how many values SealSome seals.
-const perSome = 7
+const perSome = 8
 
 // wantSome reads what SealSome sealed.
 func wantSome(t *testing.T, db store.DB, id string) {
