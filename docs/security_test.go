@@ -48,6 +48,7 @@ var unmet = map[int]string{
 	3:  "The built-in list is about 600 words, found in pairs and behind their usual decorations. That refuses more than the 10,000 that S-03 asks for, but is no list of passwords seen in leaks, and there is no breached set on disk.",
 	4:  "A password can be neither changed nor reset yet.",
 	5:  "No reset messages are sent yet.",
+	25: "A name whose password hash came with an import costs what that hash costs, not what ours costs, until its owner has signed in once: until then the time of a wrong password tells that somebody has the name.",
 	44: "A successful IDX answer has no charset parameter: clients compare its type to the letter. See departures.md.",
 	47: "A phone number may have 40 bytes as typed, not 20: people write spaces and brackets. What remains of it has at most 16.",
 	50: "A request with both a length and chunks is not refused: net/http drops the length before anybody sees it. The chunks count, and the connection is closed after the answer.",
