@@ -146,8 +146,8 @@ var Floors = []Floor{
 		Rooms: []Room{
 			{Path: "cmd/latchkey"},
 			{Path: "tools/release", Own: true}, // makes the archives out of all of it
-			{Path: "bench"}, // measures the command from outside, and seeds its database from below
-			{Path: "chaos"}, // breaks the command from outside, and seeds its database from below
+			{Path: "bench"},                    // measures the command from outside, and seeds its database from below
+			{Path: "chaos"},                    // breaks the command from outside, and seeds its database from below
 		},
 	},
 }

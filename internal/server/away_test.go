@@ -11,7 +11,9 @@ import (
 
 func TestS80_WhatCannotBeCountedIsToBeTriedAgain(t *testing.T) {
 	r := newRig(t, func(c *Config) {
-		c.Count = func(context.Context, string) (limit.Reading, error) { return limit.Reading{}, errors.New("no database") }
+		c.Count = func(context.Context, string) (limit.Reading, error) {
+			return limit.Reading{}, errors.New("no database")
+		}
 		c.OAuth = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusServiceUnavailable) })
 	})
 	for _, path := range []string{"/idp/idx/identify", "/oauth2/default/v1/token"} {
