@@ -68,12 +68,12 @@ var cheap = password.Params{Memory: 64, Time: 1, Threads: 1}
 // users hidden, exact redirects (REDIRECT_URI) and origins (LATCHKEY_URL), and 429 for more than 600 requests a
 // minute from one address or ten in 5 seconds with one state handle.
 func ProductionLimits() Option {
-	return func(o *options) { o.config = config.Dev(true) }
+	return func(o *options) { hashes := o.config.Hashes; o.config = config.Dev(true); o.config.Hashes = hashes }
 }
 
 // RealHash makes password hashes as expensive as in production.
 func RealHash() Option {
-	return func(o *options) { o.passwords = password.DefaultParams() }
+	return func(o *options) { o.passwords, o.config.Hashes = password.DefaultParams(), 0 }
 }
 
 // LogTo writes the server's log, every level of it, to w. Without it warnings and errors go to the test's log.
@@ -86,6 +86,7 @@ func Start(t testing.TB, with ...Option) *Server {
 	t.Helper()
 	o := options{config: config.Dev(false), passwords: cheap, log: t.Output(), level: slog.LevelWarn}
 	o.config.Limits.Requests = config.Requests{PerHandle: plenty, PerAddress: plenty, PerClient: plenty} // all of a test comes from one address
+	o.config.Hashes = 64 // cheap ones need no queue, and no test wants to be sent away from it
 	for _, option := range with {
 		option(&o)
 	}

@@ -143,7 +143,7 @@ func requestOf(spans []sdk.ReadOnlySpan) otlpRequest {
 
 func attributesOf(all []attribute.KeyValue) (said []otlpAttribute) {
 	for _, a := range all {
-		v := otlpValue{String: a.Value.Emit()}
+		v := otlpValue{String: a.Value.String()}
 		if a.Value.Type() == attribute.INT64 {
 			v = otlpValue{Int: v.String}
 		}
