@@ -227,7 +227,7 @@ func TestStartIsRefused(t *testing.T) {
 		"S-00 all IPv6 interfaces": {[]string{"dev", "--addr", "[::]:0"}, "this machine alone"},
 		"S-00 the network":         {[]string{"dev", "--addr", "192.168.0.10:4480"}, "this machine alone"},
 		"no port":                  {[]string{"dev", "--addr", "127.0.0.1"}, "host:port"},
-		"no such command":          {[]string{"serve"}, "unexpected argument"},
+		"no such command":          {[]string{"fly"}, "unexpected argument"},
 		"no such flag":             {[]string{"dev", "--public"}, "unknown flag"},
 	}
 	for name, test := range tests {

@@ -568,7 +568,8 @@ func TestS11_TwoHundredGuessesAtOnce(t *testing.T) {
 	}
 	slices.Sort(statuses)
 	wrong := slices.Index(statuses, 429)
-	if wrong != 5 || statuses[199] != 429 {
+	// A slow machine may send some of them away before they are counted, which judges nothing.
+	if wrong != 5 || slices.ContainsFunc(statuses[wrong:], func(s int) bool { return s != 429 && s != 503 }) {
 		t.Fatalf("%d guesses were judged, want 5: %v", wrong, statuses)
 	}
 	v.code(right).want(t, 429)
