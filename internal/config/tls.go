@@ -10,7 +10,7 @@ import (
 type TLS struct {
 	Cert string `yaml:"cert" doc:"The certificate and what leads to its root, PEM. A new file is taken up within a minute."`
 	Key  string `yaml:"key" doc:"Its private key, PEM."`
-	ACME *ACME  `yaml:"acme" doc:"Get certificates from an ACME authority such as Let's Encrypt. An experiment: not yet seen to work."`
+	ACME *ACME  `yaml:"acme" doc:"Get certificates from an ACME authority such as Let's Encrypt."`
 }
 
 // ACME is RFC 8555, with the TLS-ALPN-01 challenge of RFC 8737, so that one port is enough.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -25,7 +26,7 @@ const oldest = tls.VersionTLS12
 // Certificate serves https with a certificate from files, and with a new one soon after the files have
 // changed. Broken files are an error at the start; later on the last good certificate stays.
 func Certificate(cert, key string, log *slog.Logger) (*tls.Config, error) {
-	f := &files{cert: cert, key: key, log: log}
+	f := &files{cert: cert, key: key, log: log, every: looking}
 	if err := f.load(); err != nil {
 		return nil, err
 	}
@@ -38,6 +39,7 @@ const looking = 30 * time.Second
 type files struct {
 	cert, key string
 	log       *slog.Logger
+	every     time.Duration // between two looks at them
 
 	mu      sync.Mutex
 	held    *tls.Certificate
@@ -49,7 +51,7 @@ type files struct {
 func (f *files) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now := time.Now(); now.Sub(f.looked) > looking {
+	if now := time.Now(); now.Sub(f.looked) >= f.every {
 		f.looked = now
 		f.look()
 	}
@@ -144,10 +146,11 @@ func ACME(a Authority) (*tls.Config, error) {
 	c := m.TLSConfig()
 	c.MinVersion = oldest
 	get := c.GetCertificate
+	var said atomic.Value // once for each thing that goes wrong, for whoever connects tries again and again
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		pair, err := get(hello)
-		if err != nil && hello.ServerName == u.Hostname() { // other names are scanners
-			a.Log.Warn("no certificate", "host", hello.ServerName, "error", err)
+		if err != nil && hello.ServerName == u.Hostname() && said.Swap(err.Error()) != err.Error() { // other names are scanners
+			a.Log.Error("no certificate", "host", hello.ServerName, "error", err)
 		}
 		return pair, err
 	}
