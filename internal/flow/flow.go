@@ -37,7 +37,21 @@ type Request struct {
 	MaxAge    time.Duration
 	Source    string        // the person's address, if an application that proved itself spoke for them; else empty
 	Device    secret.Digest // likewise what it calls their device
+	Ending    Ending
+	Mode      string       // response_mode of a redirect ending
+	Key       string       // dpop_jkt: the thumbprint of the key that the tokens will be bound to, or empty
+	Subject   ident.UserID // who it has to be (id_token_hint), or empty
 }
+
+// Ending is how a sign-in gives its code to the application.
+type Ending string
+
+// The endings. In the first the application itself asks what comes next; in the second a browser does, on our
+// pages, and is sent back to the application with the code.
+const (
+	Interaction Ending = ""
+	Redirect    Ending = "redirect"
+)
 
 // A Stage is where a sign-in stands. Its names are those of the form that comes first there.
 type Stage string

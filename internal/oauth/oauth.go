@@ -20,8 +20,12 @@ type GrantType string
 
 // The grants there are.
 const (
-	InteractionCode GrantType = "interaction_code"
-	RefreshToken    GrantType = "refresh_token"
+	InteractionCode   GrantType = "interaction_code"
+	AuthorizationCode GrantType = "authorization_code"
+	RefreshToken      GrantType = "refresh_token"
+	ClientCredentials GrantType = "client_credentials"
+	DeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628
+	TokenExchange     GrantType = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
 )
 
 // A Client is a relying party.
@@ -38,12 +42,17 @@ type Client struct {
 	Policy        policy.Policy
 	// AuthenticatesAtInteract: a confidential client proves itself there too. Off for clients that cannot (okta-idx-golang).
 	AuthenticatesAtInteract bool
+	Keys                    string // a JWK set of public keys: the client proves itself by private_key_jwt
+	RequiresPAR             bool   // authorization requests of this client are pushed (RFC 9126)
+	BindsTokens             bool   // and its tokens are bound to a key (RFC 9449)
+	FrontChannelLogout      string // where the browser tells it that a session ended, or empty
+	BackChannelLogout       string // where we do, or empty
 	Disabled                bool
 	Created                 time.Time
 }
 
-// Confidential reports whether the client has a secret to keep.
-func (c Client) Confidential() bool { return len(c.SecretDigests) > 0 }
+// Confidential reports whether the client has something to prove itself by: a secret, or a key.
+func (c Client) Confidential() bool { return len(c.SecretDigests) > 0 || c.Keys != "" }
 
 // A Server is one authorization server of the organisation: {origin}/oauth2/{id}.
 type Server struct {
@@ -53,6 +62,7 @@ type Server struct {
 	IDToken  time.Duration
 	Refresh  time.Duration // idle
 	Absolute time.Duration // of a refresh token's family
+	Grace    time.Duration // in which a used refresh token gets the same successor again (S-60)
 	Scopes   []string
 }
 
@@ -79,6 +89,8 @@ type Grant struct {
 	AuthTime time.Time
 	AMR      []string
 	ACR      string
+	Session  string // the browser session it was given in: sid of the ID tokens; empty if there was none
+	Key      string // the thumbprint of the key that its tokens are bound to (RFC 9449); empty: bearer tokens
 	Created  time.Time
 	Expires  time.Time // no token of the family outlives it
 	Revoked  bool

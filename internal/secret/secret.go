@@ -38,6 +38,11 @@ const (
 	InteractionHandle Purpose = "interaction handle"
 	StateHandle       Purpose = "state handle"
 	InteractionCode   Purpose = "interaction code"
+	AuthorizationCode Purpose = "authorization code"
+	SessionValue      Purpose = "browser session"
+	RequestURI        Purpose = "pushed request"
+	DeviceCode        Purpose = "device code"
+	RegistrationToken Purpose = "registration token"
 	RefreshToken      Purpose = "refresh token"
 	ClientSecret      Purpose = "client secret"
 )

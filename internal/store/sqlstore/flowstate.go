@@ -14,7 +14,7 @@ import (
 // stateFormat is the version of stateRow that this binary writes. Raise it with every new field: an
 // older binary then keeps what it does not know (decision 13). A change that an older binary must not
 // carry on with also raises Needs.
-const stateFormat = 2
+const stateFormat = 3
 
 // stateRow is a sign-in as it is stored, beside the columns that find it. Fields are added, never renamed
 // and never given another meaning.
@@ -45,6 +45,10 @@ type requestRow struct {
 	MaxAge    span           `json:"max_age"`
 	Source    string         `json:"source"` // from format 2 on, like device
 	Device    digest         `json:"device"`
+	Ending    flow.Ending    `json:"ending,omitempty"` // from format 3 on, like what follows
+	Mode      string         `json:"mode,omitempty"`
+	Key       string         `json:"key,omitempty"`
+	Subject   ident.UserID   `json:"subject,omitempty"`
 }
 
 type proofRow struct {
@@ -73,10 +77,14 @@ func encodeState(s flow.State) []byte {
 		Format: stateFormat, Needs: 1,
 		Stage: s.Stage, Created: instant(s.Created), Seen: instant(s.Seen), Login: s.Login, User: s.User, Skipped: s.Skipped,
 		Request: requestRow{s.Request.Server, s.Request.Client, s.Request.Redirect, s.Request.Scopes, s.Request.State,
-			s.Request.Nonce, s.Request.Challenge, s.Request.ACR, span(s.Request.MaxAge), s.Request.Source, digest(s.Request.Device)},
+			s.Request.Nonce, s.Request.Challenge, s.Request.ACR, span(s.Request.MaxAge), s.Request.Source, digest(s.Request.Device),
+			s.Request.Ending, s.Request.Mode, s.Request.Key, s.Request.Subject},
 		Current: currentRow{s.Current.Kind, s.Current.Method, s.Current.Enrollment, s.Current.Challenge,
 			s.Current.Number.Reveal(), s.Current.Hint},
 		Outcome: outcomeRow{instant(s.Outcome.At), digest(s.Outcome.Answer), s.Outcome.Repeats},
+	}
+	if s.Request.Ending != flow.Interaction {
+		row.Needs = 3 // a binary that knows no other ending would give a code of the wrong kind
 	}
 	for _, p := range s.Proofs {
 		row.Proofs = append(row.Proofs, proofRow{p.Kind, p.Method, instant(p.At)})
@@ -98,7 +106,7 @@ func decodeState(plain []byte, s *flow.State) error {
 	s.Login, s.User, s.Skipped = row.Login, row.User, row.Skipped
 	s.Request = flow.Request{Server: r.Server, Client: r.Client, Redirect: r.Redirect, Scopes: r.Scopes, State: r.State,
 		Nonce: r.Nonce, Challenge: r.Challenge, ACR: r.ACR, MaxAge: time.Duration(r.MaxAge),
-		Source: r.Source, Device: secret.Digest(r.Device)}
+		Source: r.Source, Device: secret.Digest(r.Device), Ending: r.Ending, Mode: r.Mode, Key: r.Key, Subject: r.Subject}
 	s.Current = flow.Current{Kind: c.Kind, Method: c.Method, Enrollment: c.Enrollment, Challenge: c.Challenge,
 		Number: secret.Text(c.Number), Hint: c.Hint}
 	s.Outcome = flow.Outcome{At: time.Time(o.At), Answer: secret.Digest(o.Answer), Repeats: o.Repeats}

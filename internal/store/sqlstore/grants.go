@@ -55,19 +55,21 @@ type grantRow struct {
 	AuthTime instant        `json:"auth_time"`
 	AMR      []string       `json:"amr,omitempty"`
 	ACR      string         `json:"acr,omitempty"`
+	Session  string         `json:"session,omitempty"`
+	Key      string         `json:"key,omitempty"`
 	Created  instant        `json:"created"`
 	Expires  instant        `json:"expires"`
 	Revoked  bool           `json:"revoked,omitempty"`
 }
 
 func grantRowOf(g oauth.Grant) grantRow {
-	return grantRow{g.ID, g.Server, g.Client, g.User, g.Scopes, g.Nonce, instant(g.AuthTime), g.AMR, g.ACR,
+	return grantRow{g.ID, g.Server, g.Client, g.User, g.Scopes, g.Nonce, instant(g.AuthTime), g.AMR, g.ACR, g.Session, g.Key,
 		instant(g.Created), instant(g.Expires), g.Revoked}
 }
 
 func (r grantRow) grant() oauth.Grant {
 	return oauth.Grant{ID: r.ID, Server: r.Server, Client: r.Client, User: r.User, Scopes: r.Scopes, Nonce: r.Nonce,
-		AuthTime: time.Time(r.AuthTime), AMR: r.AMR, ACR: r.ACR, Created: time.Time(r.Created), Expires: time.Time(r.Expires), Revoked: r.Revoked}
+		AuthTime: time.Time(r.AuthTime), AMR: r.AMR, ACR: r.ACR, Session: r.Session, Key: r.Key, Created: time.Time(r.Created), Expires: time.Time(r.Expires), Revoked: r.Revoked}
 }
 
 // AddGrant fills the row of a grant that was revoked before it was there; it stays revoked.

@@ -115,6 +115,11 @@ type clientRow struct {
 	Scopes        []string          `json:"scopes,omitempty"`
 	Policy        policyRow         `json:"policy"`
 	AtInteract    bool              `json:"authenticates_at_interact,omitempty"`
+	Keys          string            `json:"keys,omitempty"`
+	RequiresPAR   bool              `json:"requires_par,omitempty"`
+	BindsTokens   bool              `json:"binds_tokens,omitempty"`
+	FrontChannel  string            `json:"front_channel_logout,omitempty"`
+	BackChannel   string            `json:"back_channel_logout,omitempty"`
 	Disabled      bool              `json:"disabled,omitempty"`
 }
 
@@ -126,7 +131,9 @@ type policyRow struct {
 
 func clientRowOf(c oauth.Client) clientRow {
 	r := clientRow{Label: c.Label, Redirects: c.Redirects, PostLogout: c.PostLogout, Origins: c.Origins, AnyLoopback: c.AnyLoopback,
-		Grants: c.Grants, Scopes: c.Scopes, Policy: policyRow(c.Policy), AtInteract: c.AuthenticatesAtInteract, Disabled: c.Disabled}
+		Grants: c.Grants, Scopes: c.Scopes, Policy: policyRow(c.Policy), AtInteract: c.AuthenticatesAtInteract,
+		Keys: c.Keys, RequiresPAR: c.RequiresPAR, BindsTokens: c.BindsTokens, FrontChannel: c.FrontChannelLogout, BackChannel: c.BackChannelLogout,
+		Disabled: c.Disabled}
 	for _, d := range c.SecretDigests {
 		r.SecretDigests = append(r.SecretDigests, digest(d))
 	}
@@ -135,7 +142,9 @@ func clientRowOf(c oauth.Client) clientRow {
 
 func (r clientRow) client(id oauth.ClientID, created time.Time) oauth.Client {
 	c := oauth.Client{ID: id, Label: r.Label, Redirects: r.Redirects, PostLogout: r.PostLogout, Origins: r.Origins, AnyLoopback: r.AnyLoopback,
-		Grants: r.Grants, Scopes: r.Scopes, Policy: policy.Policy(r.Policy), AuthenticatesAtInteract: r.AtInteract, Disabled: r.Disabled, Created: created}
+		Grants: r.Grants, Scopes: r.Scopes, Policy: policy.Policy(r.Policy), AuthenticatesAtInteract: r.AtInteract,
+		Keys: r.Keys, RequiresPAR: r.RequiresPAR, BindsTokens: r.BindsTokens, FrontChannelLogout: r.FrontChannel, BackChannelLogout: r.BackChannel,
+		Disabled: r.Disabled, Created: created}
 	for _, d := range r.SecretDigests {
 		c.SecretDigests = append(c.SecretDigests, secret.Digest(d))
 	}
@@ -144,7 +153,7 @@ func (r clientRow) client(id oauth.ClientID, created time.Time) oauth.Client {
 
 func (t *tx) PutServer(ctx context.Context, s oauth.Server) error {
 	_, err := t.exec(ctx, `INSERT INTO servers (id, doc) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`,
-		args{s.ID, doc(serverRow{s.Audience, span(s.Access), span(s.IDToken), span(s.Refresh), span(s.Absolute), s.Scopes})})
+		args{s.ID, doc(serverRow{s.Audience, span(s.Access), span(s.IDToken), span(s.Refresh), span(s.Absolute), span(s.Grace), s.Scopes})})
 	return err
 }
 
@@ -180,10 +189,11 @@ type serverRow struct {
 	IDToken  span     `json:"id_token"`
 	Refresh  span     `json:"refresh"`
 	Absolute span     `json:"absolute"`
+	Grace    span     `json:"grace,omitempty"`
 	Scopes   []string `json:"scopes,omitempty"`
 }
 
 func (r serverRow) server(id string) oauth.Server {
 	return oauth.Server{ID: id, Audience: r.Audience, Access: time.Duration(r.Access), IDToken: time.Duration(r.IDToken),
-		Refresh: time.Duration(r.Refresh), Absolute: time.Duration(r.Absolute), Scopes: r.Scopes}
+		Refresh: time.Duration(r.Refresh), Absolute: time.Duration(r.Absolute), Grace: time.Duration(r.Grace), Scopes: r.Scopes}
 }

@@ -99,7 +99,7 @@ func TestS84_AnOlderBinaryGoesOnWithWhatANewerOneBegan(t *testing.T) {
 		}
 		got := tree(t, plain)
 		for name, want := range map[string]any{
-			"stage": "challenge-authenticator", "login": "ada", "format": json.Number("3"), "needs": json.Number("1"),
+			"stage": "challenge-authenticator", "login": "ada", "format": json.Number("4"), "needs": json.Number("1"),
 			"device": map[string]any{"id": "dev1", "seen": json.Number("1935921600000123")},
 		} {
 			if !reflect.DeepEqual(got[name], want) {
@@ -135,6 +135,20 @@ func TestS84_AStateThatNeedsANewerBinaryIsNotGuessedAt(t *testing.T) {
 	}
 }
 
+// A binary from before there were hosted pages would end such a sign-in with a code for the wrong grant.
+func TestS84_ARedirectEndingIsNotCarriedOnByAnOlderBinary(t *testing.T) {
+	s := flow.Begin(flow.Handle{}, secret.Digest{}, flow.Request{Ending: flow.Redirect, Mode: "form_post", Key: "k", Subject: "00u1"}, now)
+	state := tree(t, sqlstore.EncodeState(s))
+	if got := state["needs"]; got != json.Number("3") {
+		t.Errorf("needs %v", got)
+	}
+	for name, want := range map[string]any{"ending": "redirect", "mode": "form_post", "key": "k", "subject": "00u1"} {
+		if got := state["request"].(map[string]any)[name]; got != want {
+			t.Errorf("request.%s is %v, want %v", name, got, want)
+		}
+	}
+}
+
 // A field of the state that is renamed or dropped is one that other versions no longer find.
 func TestTheStateIsWrittenAsItAlwaysWas(t *testing.T) {
 	s := flow.Begin(flow.Handle{}, secret.Digest{}, flow.Request{Server: "default", Client: "0oa1", Redirect: "r", Scopes: []string{"openid"},
@@ -143,7 +157,7 @@ func TestTheStateIsWrittenAsItAlwaysWas(t *testing.T) {
 	s.Proofs = []flow.Proof{{Kind: "password", Method: "password", At: now}}
 	s.Current = flow.Current{Kind: "phone", Method: "sms", Enrollment: "sms1", Challenge: "chl1", Number: "+15550100", Hint: "h"}
 	s.Outcome = flow.Outcome{At: now, Answer: secret.Digest{1}, Repeats: 2}
-	const want = `{"format":2,"needs":1,"stage":"identify","request":{"server":"default","client":"0oa1","redirect":"r","scopes":["openid"],` +
+	const want = `{"format":3,"needs":1,"stage":"identify","request":{"server":"default","client":"0oa1","redirect":"r","scopes":["openid"],` +
 		`"state":"s","nonce":"n","challenge":"c","acr":"a","max_age":"1m30s",` +
 		`"source":"192.0.2.1","device":"0200000000000000000000000000000000000000000000000000000000000000"},"created":NOW,"seen":NOW,"login":"ada","user":"00u1",` +
 		`"proofs":[{"kind":"password","method":"password","at":NOW}],"skipped":["phone"],"current":{"kind":"phone","method":"sms",` +
