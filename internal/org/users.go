@@ -286,17 +286,26 @@ func (o *Org) status(ctx context.Context, name string, s ident.Status, t audit.T
 			return nil, err
 		}
 		// When they come back, too: a code may have been redeemed while they were sent away.
-		if _, err := tx.RevokeGrantsOf(ctx, u.ID, ""); err != nil {
+		if err := o.signOut(ctx, tx, u.ID); err != nil {
 			return nil, err
 		}
 		return o.one(ctx, t, audit.Event{}), nil
 	})
 }
 
+// signOut ends everything that somebody's sign-ins gave: tokens, and sessions in browsers.
+func (o *Org) signOut(ctx context.Context, tx store.Tx, u ident.UserID) error {
+	if _, err := tx.RevokeGrantsOf(ctx, u, ""); err != nil {
+		return err
+	}
+	_, err := tx.EndSessionsOf(ctx, u, "", o.Now().UTC())
+	return err
+}
+
 // DeleteUser removes somebody with all that is theirs. What they did stays in the audit log, under their id.
 func (o *Org) DeleteUser(ctx context.Context, name string) error {
 	_, err := o.about(ctx, name, func(tx store.Tx, u ident.User) ([]audit.Event, error) {
-		if _, err := tx.RevokeGrantsOf(ctx, u.ID, ""); err != nil {
+		if err := o.signOut(ctx, tx, u.ID); err != nil {
 			return nil, err
 		}
 		return o.one(ctx, audit.UserDeleted, audit.Event{}), tx.DropUser(ctx, u.ID)
@@ -325,7 +334,7 @@ func (o *Org) SetPassword(ctx context.Context, name string, pass secret.Text) (P
 		if err := forget(ctx, tx, u); err != nil {
 			return nil, err
 		}
-		if _, err := tx.RevokeGrantsOf(ctx, u.ID, ""); err != nil {
+		if err := o.signOut(ctx, tx, u.ID); err != nil {
 			return nil, err
 		}
 		return o.one(ctx, audit.PasswordSet, audit.Event{}), nil
@@ -359,7 +368,7 @@ func (o *Org) ResetPhone(ctx context.Context, name string) (Person, error) {
 		if gone.ID == "" {
 			return nil, refuse("%s has no phone to reset", u.Login)
 		}
-		if _, err := tx.RevokeGrantsOf(ctx, u.ID, ""); err != nil {
+		if err := o.signOut(ctx, tx, u.ID); err != nil {
 			return nil, err
 		}
 		return o.one(ctx, audit.FactorReset, audit.Event{Target: gone.Hint}), nil

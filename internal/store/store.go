@@ -59,6 +59,7 @@ type Tx interface {
 	Organisation
 	Codes
 	Grants
+	Sessions
 	SigningKeys
 	Certificates
 	Audit

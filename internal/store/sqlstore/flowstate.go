@@ -86,9 +86,7 @@ func encodeState(s flow.State) []byte {
 	if s.Request.Ending != flow.Interaction {
 		row.Needs = 3 // a binary that knows no other ending would give a code of the wrong kind
 	}
-	for _, p := range s.Proofs {
-		row.Proofs = append(row.Proofs, proofRow{p.Kind, p.Method, instant(p.At)})
-	}
+	row.Proofs = proofRowsOf(s.Proofs)
 	return []byte(doc(row))
 }
 
@@ -110,9 +108,7 @@ func decodeState(plain []byte, s *flow.State) error {
 	s.Current = flow.Current{Kind: c.Kind, Method: c.Method, Enrollment: c.Enrollment, Challenge: c.Challenge,
 		Number: secret.Text(c.Number), Hint: c.Hint}
 	s.Outcome = flow.Outcome{At: time.Time(o.At), Answer: secret.Digest(o.Answer), Repeats: o.Repeats}
-	for _, p := range row.Proofs {
-		s.Proofs = append(s.Proofs, flow.Proof{Kind: p.Kind, Method: p.Method, At: time.Time(p.At)})
-	}
+	s.Proofs = proofsOf(row.Proofs)
 	return nil
 }
 

@@ -25,12 +25,12 @@ var transient = map[string]bool{"nodes": true}
 // voided are the tables whose rows are void after a restore, because a mark of use may be younger than the backup
 // (S-83): a code that was redeemed after it must not be good again.
 var voided = map[string]bool{
-	"flows": true, "challenges": true, "codes": true, "messages": true, // sign-ins, their codes and the texts about them
+	"flows": true, "challenges": true, "codes": true, "messages": true, "logouts": true, // sign-ins, their codes, and what is told of either
 }
 
-// granted are those that are void unless the operator says otherwise: refresh tokens, and the grants that they
-// and all access tokens hang on.
-var granted = map[string]bool{"refreshes": true, "grants": true}
+// granted are those that are void unless the operator says otherwise: refresh tokens, the grants that they and all
+// access tokens hang on, and browser sessions.
+var granted = map[string]bool{"refreshes": true, "grants": true, "sessions": true, "session_clients": true}
 
 // lasting are all others. Limits and locks go on counting from where they were.
 var lasting = map[string]bool{

@@ -1,0 +1,164 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+	"time"
+
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+func (t *tx) AddSession(ctx context.Context, s store.Session) error {
+	return added(t.exec(ctx, `INSERT INTO sessions (id, value, user_id, proofs, source, agent, created, seen, expires)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		args{s.ID, s.Value[:], string(s.User), doc(proofRowsOf(s.Proofs)), s.Source, s.Agent, micros(s.Created), micros(s.Seen), mark(s.Expires)}))
+}
+
+const sessionColumns = `id, value, user_id, proofs, source, agent, created, seen, expires`
+
+func (t *tx) Session(ctx context.Context, value secret.Digest) (store.Session, error) {
+	return t.session(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE value = $1`, args{value[:]})
+}
+
+func (t *tx) SessionByID(ctx context.Context, id string) (store.Session, error) {
+	return t.session(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE id = $1`, args{id})
+}
+
+func (t *tx) session(ctx context.Context, query string, a args) (store.Session, error) {
+	var row sessionRow
+	if err := t.one(ctx, query, a, row.into()...); err != nil {
+		return store.Session{}, err
+	}
+	return row.session(), nil
+}
+
+func (t *tx) SessionsOf(ctx context.Context, u ident.UserID) ([]store.Session, error) {
+	var all []store.Session
+	err := t.each(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE user_id = $1`, args{string(u)}, func(rows *sql.Rows) error {
+		var row sessionRow
+		err := rows.Scan(row.into()...)
+		all = append(all, row.session())
+		return err
+	})
+	slices.SortFunc(all, func(a, b store.Session) int { return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.ID, b.ID)) })
+	return all, err
+}
+
+// sessionRow is a session on its way out of a row.
+type sessionRow struct {
+	s      store.Session
+	value  []byte
+	proofs []proofRow
+}
+
+func (r *sessionRow) into() []any {
+	s := &r.s
+	return []any{&s.ID, &r.value, (*string)(&s.User), docInto{&r.proofs}, &s.Source, &s.Agent, timeInto{&s.Created}, timeInto{&s.Seen}, timeInto{&s.Expires}}
+}
+
+func (r *sessionRow) session() store.Session {
+	copy(r.s.Value[:], r.value)
+	r.s.Proofs = proofsOf(r.proofs)
+	return r.s
+}
+
+func (t *tx) SeeSession(ctx context.Context, id string, seen, expires time.Time) error {
+	return present(t.exec(ctx, `UPDATE sessions SET seen = $2, expires = $3 WHERE id = $1`, args{id, micros(seen), mark(expires)}))
+}
+
+// RaiseSession asks for the value that was read, so that of two raises at once the second reads again.
+func (t *tx) RaiseSession(ctx context.Context, was secret.Digest, s store.Session) error {
+	return stale(t.exec(ctx, `UPDATE sessions SET value = $3, proofs = $4, seen = $5, expires = $6 WHERE id = $1 AND value = $2`,
+		args{s.ID, was[:], s.Value[:], doc(proofRowsOf(s.Proofs)), micros(s.Seen), mark(s.Expires)}))
+}
+
+// JoinSession does nothing for a session that has ended meanwhile: whoever ended it has told all there were.
+func (t *tx) JoinSession(ctx context.Context, id string, m store.Membership) error {
+	_, err := t.exec(ctx, `INSERT INTO session_clients (session_id, client_id, server, joined)
+		SELECT id, $2, $3, $4 FROM sessions WHERE id = $1 ON CONFLICT DO NOTHING`, args{id, string(m.Client), m.Server, micros(m.Joined)})
+	return err
+}
+
+func (t *tx) Memberships(ctx context.Context, id string) ([]store.Membership, error) {
+	var all []store.Membership
+	err := t.each(ctx, `SELECT client_id, server, joined FROM session_clients WHERE session_id = $1`, args{id}, func(rows *sql.Rows) error {
+		var m store.Membership
+		err := rows.Scan((*string)(&m.Client), &m.Server, timeInto{&m.Joined})
+		all = append(all, m)
+		return err
+	})
+	slices.SortFunc(all, func(a, b store.Membership) int {
+		return cmp.Or(a.Joined.Compare(b.Joined), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Server, b.Server))
+	})
+	return all, err
+}
+
+func (t *tx) EndSession(ctx context.Context, id string, at time.Time) error {
+	n, err := t.endSessions(ctx, `sessions.id = $1 AND $2 = ''`, id, "", at)
+	if err == nil && n == 0 {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+func (t *tx) EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error) {
+	return t.endSessions(ctx, `sessions.user_id = $1 AND sessions.id <> $2`, string(u), except, at)
+}
+
+// endSessions is the only way that a session ends before its time. A session ends once, so its id and its
+// applications' make ids for what is to be told.
+func (t *tx) endSessions(ctx context.Context, which, whose, except string, at time.Time) (int, error) {
+	_, err := t.exec(ctx, `INSERT INTO logouts (id, session_id, client_id, server, user_id, attempts, due, ends)
+		SELECT sessions.id || ' ' || c.client_id || ' ' || c.server, sessions.id, c.client_id, c.server, sessions.user_id, 0, $3, $4
+		FROM sessions JOIN session_clients c ON c.session_id = sessions.id WHERE `+which+` ON CONFLICT DO NOTHING`,
+		args{whose, except, micros(at), mark(at.Add(store.LogoutLife))})
+	if err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `DELETE FROM sessions WHERE `+which, args{whose, except})
+	return int(n), err
+}
+
+// LeaseLogouts moves what it takes into the future by a condition on what it saw, so that two nodes that
+// look at once do not both get it.
+func (t *tx) LeaseLogouts(ctx context.Context, now, until time.Time, n int) ([]store.Logout, error) {
+	var all []store.Logout
+	err := t.each(ctx, `UPDATE logouts SET due = $2 WHERE due <= $1 AND id IN (SELECT id FROM logouts WHERE due <= $1 ORDER BY due LIMIT $3)
+		RETURNING id, session_id, client_id, server, user_id, attempts, due, ends`, args{micros(now), micros(until), int64(n)}, func(rows *sql.Rows) error {
+		var l store.Logout
+		err := rows.Scan(&l.ID, &l.Session, (*string)(&l.Client), &l.Server, (*string)(&l.User), &l.Attempts, timeInto{&l.Due}, timeInto{&l.Ends})
+		all = append(all, l)
+		return err
+	})
+	slices.SortFunc(all, func(a, b store.Logout) int { return cmp.Compare(a.ID, b.ID) })
+	return all, err
+}
+
+func (t *tx) PostponeLogout(ctx context.Context, id string, due time.Time) error {
+	return present(t.exec(ctx, `UPDATE logouts SET attempts = attempts + 1, due = $2 WHERE id = $1`, args{id, micros(due)}))
+}
+
+func (t *tx) DropLogout(ctx context.Context, id string) error {
+	return present(t.exec(ctx, `DELETE FROM logouts WHERE id = $1`, args{id}))
+}
+
+func proofRowsOf(proofs []flow.Proof) []proofRow {
+	var rows []proofRow
+	for _, p := range proofs {
+		rows = append(rows, proofRow{p.Kind, p.Method, instant(p.At)})
+	}
+	return rows
+}
+
+func proofsOf(rows []proofRow) []flow.Proof {
+	var proofs []flow.Proof
+	for _, p := range rows {
+		proofs = append(proofs, flow.Proof{Kind: p.Kind, Method: p.Method, At: time.Time(p.At)})
+	}
+	return proofs
+}

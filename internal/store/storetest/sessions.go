@@ -1,0 +1,202 @@
+package storetest
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+func aSession(id string, u ident.UserID) store.Session {
+	return store.Session{
+		ID: id, Value: valueOf(id), User: u, Created: now, Seen: now, Expires: now.Add(time.Hour),
+		Proofs: []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: now}},
+	}
+}
+
+func valueOf(s string) secret.Digest { return secret.DigestOf(secret.SessionValue, s) }
+
+var sessions = map[string]func(*testing.T, store.DB){
+	"sessions/every field comes back": func(t *testing.T, db store.DB) {
+		s := filled[store.Session]()
+		write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, s) })
+		refused(t, db, store.ErrExists, func(tx store.Tx) error { return tx.AddSession(ctx, s) })
+		read(t, db, func(tx store.Tx) error {
+			byValue, err := tx.Session(ctx, s.Value)
+			same(t, byValue, s)
+			if err != nil {
+				return err
+			}
+			byID, err := tx.SessionByID(ctx, s.ID)
+			same(t, byID, s)
+			if err != nil {
+				return err
+			}
+			all, err := tx.SessionsOf(ctx, s.User)
+			same(t, all, []store.Session{s})
+			return err
+		})
+	},
+	"sessions/what nobody began": func(t *testing.T, db store.DB) {
+		for _, find := range []func(store.Tx) error{
+			func(tx store.Tx) error { _, err := tx.Session(ctx, valueOf("none")); return err },
+			func(tx store.Tx) error { _, err := tx.SessionByID(ctx, "none"); return err },
+			func(tx store.Tx) error { return tx.SeeSession(ctx, "none", now, now) },
+			func(tx store.Tx) error { return tx.EndSession(ctx, "none", now) },
+			func(tx store.Tx) error { return tx.PostponeLogout(ctx, "none", now) },
+			func(tx store.Tx) error { return tx.DropLogout(ctx, "none") },
+		} {
+			refused(t, db, store.ErrNotFound, find)
+		}
+		refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.RaiseSession(ctx, valueOf("a"), aSession("none", "00u1")) })
+		write(t, db, func(tx store.Tx) error {
+			n, err := tx.EndSessionsOf(ctx, "00u1", "", now)
+			same(t, n, 0)
+			return errors.Join(err, tx.JoinSession(ctx, "none", store.Membership{Client: "0oa1", Server: "default", Joined: now}))
+		})
+	},
+	"sessions/a session is seen, the last one first": func(t *testing.T, db store.DB) {
+		a, b := aSession("sesA", "00u1"), aSession("sesB", "00u1")
+		write(t, db, func(tx store.Tx) error { return errors.Join(tx.AddSession(ctx, a), tx.AddSession(ctx, b)) })
+		b.Seen, b.Expires = now.Add(time.Minute), now.Add(time.Hour+time.Minute)
+		write(t, db, func(tx store.Tx) error { return tx.SeeSession(ctx, b.ID, b.Seen, b.Expires) })
+		read(t, db, func(tx store.Tx) error {
+			all, err := tx.SessionsOf(ctx, "00u1")
+			same(t, all, []store.Session{b, a})
+			return err
+		})
+	},
+	"sessions/S-40 raised, it has another value, once": func(t *testing.T, db store.DB) {
+		s := aSession("sesA", "00u1")
+		write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, s) })
+		raised := s
+		raised.Value, raised.Seen, raised.Expires = valueOf("next"), now.Add(time.Minute), now.Add(2*time.Hour)
+		raised.Proofs = append(raised.Proofs, flow.Proof{Kind: ident.Phone, Method: ident.MethodSMS, At: raised.Seen})
+		var mu sync.Mutex
+		won := 0
+		for _, err := range atOnce(20, func(int) error {
+			err := db.Update(ctx, func(tx store.Tx) error { return tx.RaiseSession(ctx, s.Value, raised) })
+			if err == nil {
+				mu.Lock()
+				won++
+				mu.Unlock()
+			}
+			return err
+		}) {
+			if err != nil && !errors.Is(err, store.ErrStale) {
+				t.Error(err)
+			}
+		}
+		same(t, won, 1)
+		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { _, err := tx.Session(ctx, s.Value); return err })
+		read(t, db, func(tx store.Tx) error {
+			got, err := tx.Session(ctx, raised.Value)
+			same(t, got, raised)
+			return err
+		})
+	},
+	"sessions/who was entered is told of the end, once each": func(t *testing.T, db store.DB) {
+		s := aSession("sesA", "00u1")
+		one := store.Membership{Client: "0oa1", Server: "default", Joined: now}
+		two := store.Membership{Client: "0oa2", Server: "other", Joined: now.Add(time.Second)}
+		write(t, db, func(tx store.Tx) error {
+			return errors.Join(tx.AddSession(ctx, s), tx.JoinSession(ctx, s.ID, two), tx.JoinSession(ctx, s.ID, one),
+				tx.JoinSession(ctx, s.ID, store.Membership{Client: "0oa1", Server: "default", Joined: now.Add(time.Hour)}))
+		})
+		read(t, db, func(tx store.Tx) error {
+			all, err := tx.Memberships(ctx, s.ID)
+			same(t, all, []store.Membership{one, two})
+			return err
+		})
+		end := now.Add(time.Minute)
+		write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, s.ID, end) })
+		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { return tx.EndSession(ctx, s.ID, end) })
+		lease := func(at time.Time) (all []store.Logout) {
+			write(t, db, func(tx store.Tx) (err error) {
+				all, err = tx.LeaseLogouts(ctx, at, at.Add(time.Minute), 10)
+				return err
+			})
+			return all
+		}
+		got := lease(end)
+		if len(got) != 2 {
+			t.Fatalf("%d logouts are due: %+v", len(got), got)
+		}
+		for i, c := range []oauth.ClientID{"0oa1", "0oa2"} {
+			l := got[i]
+			if l.Client != c || l.Session != s.ID || l.User != s.User || l.Attempts != 0 || !l.Ends.Equal(end.Add(store.LogoutLife)) {
+				t.Errorf("got %+v", l)
+			}
+		}
+		same(t, len(lease(end.Add(time.Second))), 0) // somebody has them in hand
+		write(t, db, func(tx store.Tx) error {
+			return errors.Join(tx.DropLogout(ctx, got[0].ID), tx.PostponeLogout(ctx, got[1].ID, end.Add(time.Minute)))
+		})
+		again := lease(end.Add(time.Minute))
+		if len(again) != 1 || again[0].Client != "0oa2" || again[0].Attempts != 1 {
+			t.Errorf("due again: %+v", again)
+		}
+	},
+	"sessions/S-04 all of a user's end but one": func(t *testing.T, db store.DB) {
+		write(t, db, func(tx store.Tx) error {
+			for _, s := range []store.Session{aSession("sesA", "00u1"), aSession("sesB", "00u1"), aSession("sesC", "00u2")} {
+				if err := errors.Join(tx.AddSession(ctx, s), tx.JoinSession(ctx, s.ID, store.Membership{Client: "0oa1", Server: "default", Joined: now})); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		write(t, db, func(tx store.Tx) error {
+			n, err := tx.EndSessionsOf(ctx, "00u1", "sesB", now)
+			same(t, n, 1)
+			return err
+		})
+		read(t, db, func(tx store.Tx) error {
+			for id, want := range map[string]error{"sesA": store.ErrNotFound, "sesB": nil, "sesC": nil} {
+				if _, err := tx.SessionByID(ctx, id); !errors.Is(err, want) {
+					t.Errorf("%s: %v", id, err)
+				}
+			}
+			return nil
+		})
+	},
+	"sessions/logouts are leased by one of many": func(t *testing.T, db store.DB) {
+		write(t, db, func(tx store.Tx) error {
+			s := aSession("sesA", "00u1")
+			return errors.Join(tx.AddSession(ctx, s), tx.JoinSession(ctx, s.ID, store.Membership{Client: "0oa1", Server: "default", Joined: now}),
+				tx.EndSession(ctx, s.ID, now))
+		})
+		var mu sync.Mutex
+		got := 0
+		for _, err := range atOnce(20, func(int) error {
+			n := 0
+			err := db.Update(ctx, func(tx store.Tx) error {
+				all, err := tx.LeaseLogouts(ctx, now, now.Add(time.Minute), 10)
+				n = len(all)
+				return err
+			})
+			mu.Lock()
+			got += n
+			mu.Unlock()
+			return err
+		}) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		same(t, got, 1)
+	},
+	"sessions/S-86 what has expired is swept": func(t *testing.T, db store.DB) {
+		write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, aSession("sesA", "00u1")) })
+		if _, err := db.(store.Sweeper).Sweep(ctx, now.Add(2*time.Hour), 10); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { _, err := tx.SessionByID(ctx, "sesA"); return err })
+	},
+}
