@@ -37,6 +37,12 @@ const (
 	MessageFailed     Type = "message.failed"
 	SigningKeyCreated Type = "key.created"
 	LoggedOut         Type = "session.logout"
+	SessionBegun      Type = "session.begun"
+	SessionRaised     Type = "session.raised"
+	SessionResumed    Type = "session.resumed"
+	SessionEnded      Type = "session.ended"
+	LogoutTold        Type = "session.logout.told"
+	LogoutNotTold     Type = "session.logout.failed"
 )
 
 // Source is where a request came from.

@@ -33,6 +33,12 @@ var Meanings = map[Type]string{
 	CodeReplayed:    "an interaction code was used twice; what it gave is revoked",
 	RefreshReused:   "a refresh token was used twice; its family is revoked",
 	LoggedOut:       "somebody logged out",
+	SessionBegun:    "a browser session began",
+	SessionRaised:   "more was shown in a browser session, which has another value from then on",
+	SessionResumed:  "a sign-in began with what was shown in the browser's session",
+	SessionEnded:    "a browser session was ended",
+	LogoutTold:      "an application was told over the back channel that a session ended",
+	LogoutNotTold:   "an application could not be told over the back channel that a session ended",
 
 	MessageSent:        "a gateway took a message",
 	MessageRefused:     "gateways say that this number gets nothing",

@@ -43,6 +43,7 @@ type Config struct {
 	Sender        Sender
 	Now           func() time.Time
 	Flow          limit.Flow
+	Session       limit.Session // zero is production's
 	Codes         limit.Codes
 	Sends         limit.Sends
 	Passwords     limit.Passwords            // zero is production's: passwords that may be guessed for ever are nobody's wish
@@ -68,6 +69,9 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{Config: c, plugins: map[ident.Kind]authn.Authenticator{}, turns: newTurns()}
 	if c.Passwords == (limit.Passwords{}) {
 		e.Passwords = limit.DefaultPasswords()
+	}
+	if c.Session == (limit.Session{}) {
+		e.Session = limit.DefaultSession()
 	}
 	for _, p := range c.Plugins {
 		e.plugins[p.Kind()] = p
@@ -102,6 +106,7 @@ type Page struct {
 	Enrollments    []ident.Enrollment // the person's, or what stands for them (S-24)
 	Authenticators []ident.Authenticator
 	Code           secret.Text // on success
+	Redirect       string      // on success, if that ends by a redirect: where the browser goes
 	Device         secret.Text // on success: the cookie by which the browser is known from now on (S-26)
 }
 
@@ -210,7 +215,9 @@ func (e *Engine) page(sc scene) *Page {
 		p.Enrollments = []ident.Enrollment{e.passwordOf(sc)}
 	}
 	if sc.state.Stage == flow.Done {
-		p.Code = e.successCode(sc)
+		if p.Code = e.successCode(sc); sc.state.Request.Ending == flow.Redirect {
+			p.Redirect = e.arrival(sc.handle)
+		}
 		p.Device = e.met(sc.device.Cookie, sc.state.Login, sc.now)
 	}
 	return p

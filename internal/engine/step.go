@@ -88,7 +88,11 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 				err = e.tell(ctx, tx, sc, notice.PhoneAdded, ef.Enrollment.Hint)
 			}
 		case flow.Issue:
-			if err = tx.AddCode(ctx, e.code(sc)); err == nil {
+			var session string
+			if session, err = e.keepSession(ctx, tx, sc); err != nil {
+				break
+			}
+			if err = tx.AddCode(ctx, e.code(sc, session)); err == nil {
 				err = e.rememberDevice(ctx, tx, sc)
 			}
 		default:
@@ -101,15 +105,18 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 	return tx.Record(ctx, events...)
 }
 
-// code is the interaction code's row, with the grant that redeeming it gives.
-func (e *Engine) code(sc scene) store.Code {
-	r := sc.state.Request
+// code is the row of the code, with the grant that redeeming it gives. A code for one grant type is none for the other.
+func (e *Engine) code(sc scene, session string) store.Code {
+	r, kind := sc.state.Request, secret.InteractionCode
+	if r.Ending == flow.Redirect {
+		kind = secret.AuthorizationCode
+	}
 	return store.Code{
-		Digest:   secret.DigestOf(secret.InteractionCode, e.successCode(sc).Reveal()),
+		Digest:   secret.DigestOf(kind, e.successCode(sc).Reveal()),
 		Redirect: r.Redirect, PKCE: r.Challenge, Expires: sc.now.Add(e.Flow.Code),
 		Grant: oauth.Grant{
 			ID: oauth.GrantID(ident.NewID("oar")), Server: r.Server, Client: r.Client, User: sc.state.User, Scopes: r.Scopes,
-			Nonce: r.Nonce, AuthTime: sc.state.AuthTime(), AMR: policy.AMR(sc.state.Methods()), ACR: r.ACR, Created: sc.now,
+			Nonce: r.Nonce, AuthTime: sc.state.AuthTime(), AMR: policy.AMR(sc.state.Methods()), ACR: r.ACR, Created: sc.now, Session: session, Key: r.Key,
 		},
 	}
 }

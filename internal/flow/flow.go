@@ -7,6 +7,8 @@
 package flow
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,6 +43,7 @@ type Request struct {
 	Mode      string       // response_mode of a redirect ending
 	Key       string       // dpop_jkt: the thumbprint of the key that the tokens will be bound to, or empty
 	Subject   ident.UserID // who it has to be (id_token_hint), or empty
+	Session   string       // the browser's session when it began, or empty
 }
 
 // Ending is how a sign-in gives its code to the application.
@@ -147,6 +150,28 @@ func (s State) Methods() []ident.Method {
 	return methods
 }
 
+// Fresh returns the proofs that are not older than age; all of them if age is nothing (max_age).
+func Fresh(proofs []Proof, age time.Duration, now time.Time) []Proof {
+	var fresh []Proof
+	for _, p := range proofs {
+		if age == 0 || !p.At.Before(now.Add(-age)) {
+			fresh = append(fresh, p)
+		}
+	}
+	return fresh
+}
+
+// Merge lays newer proofs over older ones: the last of each kind, in the order of time.
+func Merge(proofs ...[]Proof) []Proof {
+	last := map[ident.Kind]Proof{}
+	for _, p := range slices.Concat(proofs...) {
+		if had, ok := last[p.Kind]; !ok || p.At.After(had.At) {
+			last[p.Kind] = p
+		}
+	}
+	return slices.SortedFunc(maps.Values(last), func(a, b Proof) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Kind, b.Kind)) })
+}
+
 // AuthTime is when the last proof was shown.
 func (s State) AuthTime() time.Time {
 	if n := len(s.Proofs); n > 0 {
@@ -175,6 +200,13 @@ type Event interface{ event() }
 
 // The events.
 type (
+	// Resumed: somebody is signed in in the browser, and what they showed there counts. The caller has left out
+	// what is too old for this sign-in.
+	Resumed struct {
+		Login  string
+		User   ident.UserID
+		Proofs []Proof
+	}
 	// Named: a name was given, without a password. The user is known to the engine or not; the flow goes
 	// on alike (S-24). Reset unless the name alone is asked for.
 	Named struct {
@@ -217,6 +249,7 @@ type (
 	Cancel struct{}
 )
 
+func (Resumed) event()  {}
 func (Named) event()    {}
 func (SignedIn) event() {}
 func (Refused) event()  {}
@@ -267,7 +300,7 @@ type move func(State, Facts, Event) (State, []Effect, error)
 // Naming oneself and cancelling are possible at every live stage: a person may change their mind, and
 // a second tab may still show the first page.
 var moves = map[Stage]move{
-	Identify:     anywhere(refuse),
+	Identify:     anywhere(resuming),
 	VerifySelect: anywhere(verifying),
 	VerifyData:   anywhere(verifying),
 	Verify:       anywhere(proving),
@@ -320,8 +353,16 @@ func restart(s State, login string, u ident.UserID) State {
 	return s
 }
 
-func refuse(s State, _ Facts, ev Event) (State, []Effect, error) {
-	return s, nil, ErrNotOffered{s.Stage, ev}
+// resuming takes what a session shows, before anything else has happened: afterwards somebody has said who they
+// are. Without a password among it nothing counts, for everything begins with that (S-19).
+func resuming(s State, f Facts, ev Event) (State, []Effect, error) {
+	e, ok := ev.(Resumed)
+	if !ok || s.Login != "" || e.User == "" || !slices.ContainsFunc(e.Proofs, func(p Proof) bool { return p.Kind == ident.Password }) {
+		return s, nil, ErrNotOffered{s.Stage, ev}
+	}
+	s = restart(s, e.Login, e.User)
+	s.Proofs = slices.Clone(e.Proofs)
+	return advance(s, f, Record{audit.SessionResumed, true, ""})
 }
 
 // verifying chooses among what the person has.

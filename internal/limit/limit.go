@@ -47,6 +47,23 @@ type Flow struct {
 	Repeat         time.Duration // the very same last answer is answered again
 }
 
+// Session is how long somebody stays signed in in a browser (S-40).
+type Session struct {
+	Idle, Absolute time.Duration
+}
+
+// DefaultSession are the production numbers.
+func DefaultSession() Session { return Session{Idle: time.Hour, Absolute: 24 * time.Hour} }
+
+// Expires is when a session ends unless it is seen again.
+func (l Session) Expires(created, seen time.Time) time.Time {
+	idle, absolute := seen.Add(l.Idle), created.Add(l.Absolute)
+	if absolute.Before(idle) {
+		return absolute
+	}
+	return idle
+}
+
 // DefaultFlow are the production numbers.
 func DefaultFlow() Flow {
 	return Flow{Idle: time.Hour, Absolute: 2 * time.Hour, Code: time.Minute, Repeat: 10 * time.Second}

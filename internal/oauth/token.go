@@ -77,6 +77,7 @@ type IDToken struct {
 	AuthTime   int64        `json:"auth_time,omitempty"`
 	ACR        string       `json:"acr,omitempty"` // only if asked for
 	AccessHash string       `json:"at_hash,omitempty"`
+	Session    string       `json:"sid,omitempty"` // OpenID Connect Front-Channel Logout 3
 
 	// What an application shows before it has asked userinfo.
 	Name              string `json:"name,omitempty"`
@@ -107,7 +108,7 @@ type UserInfo struct {
 // ClaimsSupported names every claim that an ID token or userinfo may hold, for discovery.
 func ClaimsSupported() []string {
 	return []string{
-		"iss", "ver", "sub", "aud", "iat", "exp", "jti", "auth_time", "amr", "idp", "nonce", "acr", "at_hash",
+		"iss", "ver", "sub", "aud", "iat", "exp", "jti", "auth_time", "amr", "idp", "nonce", "acr", "at_hash", "sid",
 		"name", "preferred_username", "given_name", "family_name", "locale", "zoneinfo", "updated_at",
 		"email", "email_verified", "phone_number", "phone_number_verified", "groups",
 	}
@@ -143,7 +144,7 @@ func (i Issue) IDToken(access string) IDToken {
 		Subject: i.Grant.User, Version: 1, Issuer: i.Issuer, Audience: i.Grant.Client,
 		Issued: i.Now.Unix(), Expires: i.ends(i.Server.IDToken).Unix(),
 		ID: i.Grant.tokenID(idPrefix, i.Unique), AMR: i.Grant.AMR, IDP: i.Org,
-		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, AccessHash: accessHash(access),
+		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, AccessHash: accessHash(access), Session: i.Grant.Session,
 	}
 	if i.First {
 		t.Nonce = i.Grant.Nonce

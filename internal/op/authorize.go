@@ -5,18 +5,22 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
+	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
+	"latchkey.dev/internal/secret"
 )
 
-// authorize is where a browser would begin to sign in. There are no hosted pages yet, so that a good
-// request is told to come in by interact; a bad one is told what is wrong with it. Errors travel only to a
-// redirect URI that was found to be the client's, with state and iss (S-64, RFC 9207); before that is
-// known the person is told on a page, and goes nowhere.
+// authorize is where a browser begins to sign in (OpenID Connect Core 3.1.2). Who is signed in already goes straight
+// back with a code, if what they showed is enough for this application; everybody else goes to the sign-in page.
+// Errors travel only to a redirect URI that was found to be the client's, with state and iss (S-64, RFC 9207);
+// before that is known the person is told on a page, and goes nowhere.
 func (a *API) authorize(c *call) (reply, error) {
 	client, err := a.find(c, claim{id: oauth.ClientID(c.params["client_id"])})
 	if e := (*oauth.Error)(nil); errors.As(err, &e) {
@@ -32,13 +36,20 @@ func (a *API) authorize(c *call) (reply, error) {
 	if !client.AllowsRedirect(back) {
 		return errorPage(http.StatusBadRequest, "The application asked to take you back to an address that is not registered for it."), nil
 	}
-	e := understand(c.Context(), a.begin(c, client))
+	if c.Method == http.MethodPost {
+		// A form of another site comes without our cookies. Coming again by itself, the browser brings them.
+		return reply{status: http.StatusSeeOther, to: c.realm.issuer + "/v1/authorize?" + c.params.encode()}, nil
+	}
+	answer, err := a.enter(c, client)
+	if err == nil {
+		return answer, nil
+	}
+	e := understand(c.Context(), err)
 	if e.cause != nil {
 		a.report(c.Request, &refusal{said: e.said, status: status(e.said.Code), cause: e.cause})
 	}
-	return redirect(c, back, url.Values{
+	return respond(c, c.realm.issuer, ending{back, c.params["response_mode"], c.params["state"]}, url.Values{
 		"error": {string(e.said.Code)}, "error_description": {e.said.Description},
-		"state": {c.params["state"]}, "iss": {c.realm.issuer},
 	}), nil
 }
 
@@ -61,29 +72,125 @@ func (a *API) within(c *call, client oauth.Client) error {
 	return nil
 }
 
-// begin says why the sign-in does not begin.
-func (a *API) begin(c *call, client oauth.Client) error {
+// enter judges a request whose way back is known, and lets the browser in: back to the application or on to the pages.
+func (a *API) enter(c *call, client oauth.Client) (reply, error) {
 	p := c.params
 	switch {
 	case p["request"] != "":
-		return &oauth.Error{Code: oauth.RequestNotSupported, Description: "Request objects are not supported."}
+		return reply{}, &oauth.Error{Code: oauth.RequestNotSupported, Description: "Request objects are not supported."}
 	case p["request_uri"] != "":
-		return &oauth.Error{Code: oauth.RequestURINotSupported, Description: "Request objects are not supported."}
+		return reply{}, &oauth.Error{Code: oauth.RequestURINotSupported, Description: "Request objects are not supported."}
+	case p["registration"] != "":
+		return reply{}, &oauth.Error{Code: oauth.RegistrationNotSupported, Description: "Clients are not registered on the way."}
 	case p["response_type"] == "":
-		return invalidRequest("The parameter 'response_type' is missing.")
+		return reply{}, invalidRequest("The parameter 'response_type' is missing.")
 	case p["response_type"] != "code":
-		return &oauth.Error{Code: oauth.UnsupportedResponseType, Description: "The only response type is 'code'."}
-	case p["response_mode"] != "" && p["response_mode"] != "query":
-		return invalidRequest("The only response mode is 'query'.")
+		return reply{}, &oauth.Error{Code: oauth.UnsupportedResponseType, Description: "The only response type is 'code'."}
+	case !slices.Contains(oauth.ResponseModes, p["response_mode"]) && p["response_mode"] != "":
+		return reply{}, invalidRequest("The response modes are 'query' and 'form_post'.")
+	case !client.May(oauth.AuthorizationCode):
+		return reply{}, &oauth.Error{Code: oauth.UnauthorizedClient, Description: "The client may not use the grant type 'authorization_code'."}
 	}
-	if _, err := a.requested(c, client); err != nil {
-		return err
+	prompt, err := oauth.ParsePrompt(p["prompt"])
+	if err != nil {
+		return reply{}, err
 	}
-	if p["prompt"] == "none" {
-		return &oauth.Error{Code: oauth.LoginRequired, Description: "The person is not signed in."}
+	request, err := a.requested(c, client)
+	if err != nil {
+		return reply{}, err
 	}
-	return &oauth.Error{
-		Code:        oauth.InteractionRequired,
-		Description: "This server has no hosted sign-in page. Begin at the interact endpoint and use the grant type 'interaction_code'.",
+	hint, err := a.hinted(c)
+	switch {
+	case err != nil:
+		return reply{}, err
+	case hint == nil && p["id_token_hint"] != "":
+		return reply{}, invalidRequest("The 'id_token_hint' is no ID token of this server.")
+	case hint != nil:
+		request.Subject = hint.Subject
 	}
+	request.Mode = p["response_mode"]
+	session, err := a.session(c)
+	if err != nil {
+		return reply{}, err
+	}
+	browser, set := a.browser(c)
+	opened, err := a.Engine.Open(c.Context(), engine.Opening{
+		Request: request, Session: session, Browser: browser, Silent: prompt.None, Anew: prompt.Login || p["max_age"] != "" && request.MaxAge == 0,
+	})
+	switch {
+	case err != nil:
+		return reply{}, err
+	case opened.Code != "":
+		answer := respond(c, c.realm.issuer, ending{request.Redirect, request.Mode, request.State}, url.Values{"code": {opened.Code.Reveal()}})
+		answer.set = set
+		return answer, nil
+	case opened.Interaction == "" && session.ID != "":
+		return reply{}, &oauth.Error{Code: oauth.InteractionRequired, Description: "The person has to show more than they did."}
+	case opened.Interaction == "":
+		return reply{}, &oauth.Error{Code: oauth.LoginRequired, Description: "The person is not signed in."}
+	case a.SignIn == nil:
+		return reply{}, &oauth.Error{
+			Code:        oauth.InteractionRequired,
+			Description: "This server has no hosted sign-in page. Begin at the interact endpoint and use the grant type 'interaction_code'.",
+		}
+	}
+	handoff := Handoff{
+		Interaction: opened.Interaction, AppName: client.Label, Username: p["login_hint"], Target: target(request.Redirect), Languages: p["ui_locales"],
+	}
+	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
+}
+
+// arrive is where a browser comes from the sign-in page when that is done. It changes nothing: the sign-in made the
+// code and the session; here the browser gets them that it was begun in.
+func (a *API) arrive(c *call) (reply, error) {
+	handle, err := c.params.need("stateToken")
+	if err != nil {
+		return reply{}, err
+	}
+	arrival, err := a.Engine.Arrive(c.Context(), secret.Text(handle), a.cookieIn(c, browserCookie))
+	if e := understand(c.Context(), err); err != nil {
+		if e.said.Code != oauth.AccessDenied {
+			return reply{}, err
+		}
+		return errorPage(http.StatusForbidden, "This sign-in is over, or was begun in another browser."), nil
+	}
+	r := arrival.Request
+	realm, err := a.realms.find(c.Context(), r.Server)
+	if err != nil {
+		return reply{}, err
+	}
+	add := url.Values{"code": {arrival.Code.Reveal()}}
+	if arrival.Other {
+		add = url.Values{"error": {string(oauth.LoginRequired)}, "error_description": {"Somebody else signed in than the one that was asked for."}}
+	}
+	answer := respond(c, realm.issuer, ending{r.Redirect, r.Mode, r.State}, add)
+	if arrival.Session != "" {
+		answer.set = append(answer.set, a.cookie(sessionCookie, arrival.Session, 0))
+	}
+	return answer, nil
+}
+
+// An ending is how the application is answered.
+type ending struct{ back, mode, state string }
+
+// respond sends the browser to the application, with state and iss (S-64).
+func respond(c *call, issuer string, e ending, add url.Values) reply {
+	add.Set("state", e.state)
+	add.Set("iss", issuer)
+	if e.mode == oauth.FormPost {
+		return posted(e.back, add)
+	}
+	return redirect(c, e.back, add)
+}
+
+// target is where a redirect URI leads, as Content-Security-Policy names it: the origin, or the scheme of an app.
+func target(redirect string) string {
+	u, err := url.Parse(redirect)
+	switch {
+	case err != nil:
+		return ""
+	case u.Scheme == "http" || u.Scheme == "https":
+		return u.Scheme + "://" + u.Host
+	}
+	return strings.ToLower(u.Scheme) + ":"
 }

@@ -70,6 +70,7 @@ type org struct {
 }
 
 type engine struct {
+	op.Engine
 	began   []flow.Request
 	devices []signin.Device
 	err     error
@@ -81,6 +82,17 @@ func (e *engine) Begin(ctx context.Context, r flow.Request) (secret.Text, error)
 	}
 	e.began, e.devices = append(e.began, r), append(e.devices, signin.DeviceOf(ctx))
 	return "pV3nC8zK1mT6yQ0wR5uJ9bXsE2hL7dGa4fNoYiUkZqM", nil
+}
+
+func (e *engine) Browser(secret.Text) (secret.Text, bool) { return "browser", true }
+
+// Open knows nobody who is signed in.
+func (e *engine) Open(ctx context.Context, o signin.Opening) (signin.Opened, error) {
+	if o.Silent {
+		return signin.Opened{}, nil
+	}
+	handle, err := e.Begin(ctx, o.Request)
+	return signin.Opened{Interaction: handle}, err
 }
 
 func (o *org) now() time.Time {
@@ -202,7 +214,7 @@ func (o *org) client(id oauth.ClientID, f func(*oauth.Client)) {
 	o.t.Helper()
 	c := oauth.Client{
 		ID: id, Label: string(id), Redirects: []string{callback, "http://127.0.0.1/cb"}, PostLogout: []string{"http://localhost:8080/bye"},
-		Grants: []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken}, Scopes: oauth.DefaultServer().Scopes,
+		Grants: []oauth.GrantType{oauth.InteractionCode, oauth.AuthorizationCode, oauth.RefreshToken}, Scopes: oauth.DefaultServer().Scopes,
 		Policy: policy.PasswordAndPhone, Created: o.at,
 	}
 	if f != nil {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/limit"
@@ -26,9 +27,12 @@ import (
 
 // Config is what the face is made of.
 type Config struct {
-	Store  store.DB
-	Keys   *keys.Ring
-	Engine Engine
+	Store    store.DB
+	Keys     *keys.Ring
+	Engine   Engine
+	Sessions Sessions
+	// SignIn hands a browser over to the pages where people sign in; nil: there are none, and sign-ins begin at interact.
+	SignIn func(w http.ResponseWriter, r *http.Request, h Handoff) error
 	Origin string // https://id.example, without a slash at the end
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -36,9 +40,34 @@ type Config struct {
 	Count func(ctx context.Context, what string) (limit.Reading, error)
 }
 
-// Engine begins a sign-in for a request that was checked, and returns its interaction handle.
+// Engine runs sign-ins for requests that were checked.
 type Engine interface {
+	// Begin begins one that the application walks through, and returns its interaction handle.
 	Begin(ctx context.Context, r flow.Request) (secret.Text, error)
+	// Open begins one that a browser walks through, and Arrive ends it there.
+	Open(ctx context.Context, o engine.Opening) (engine.Opened, error)
+	Arrive(ctx context.Context, handle, browser secret.Text) (engine.Arrival, error)
+	// Browser names the browser that the cookie is of.
+	Browser(cookie secret.Text) (name secret.Text, known bool)
+}
+
+// Sessions are the browsers in which somebody is signed in.
+type Sessions interface {
+	Find(ctx context.Context, value secret.Text) (store.Session, error)
+	ByID(ctx context.Context, id string) (store.Session, error)
+	Entered(ctx context.Context, id string) ([]store.Membership, error)
+	End(ctx context.Context, s store.Session, why string) error
+	Ticket(s store.Session) secret.Text
+	Tells(s store.Session, ticket secret.Text) bool
+}
+
+// A Handoff is what the pages have to know of a sign-in that begins.
+type Handoff struct {
+	Interaction secret.Text // with which it goes on
+	AppName     string
+	Username    string // login_hint
+	Target      string // scheme, or scheme and host, of where the browser goes in the end
+	Languages   string // ui_locales
 }
 
 // An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the place below
@@ -60,6 +89,7 @@ func New(c Config) *API {
 		a.mux.HandleFunc("/oauth2/{server}/"+endpoint, a.serve(route))
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{get, a.metadata, program}))
+	a.mux.HandleFunc("/login/token/redirect", a.serve(route{get, a.arrive, person}))
 	a.mux.HandleFunc("/", a.serve(route{}))
 	return a
 }
@@ -129,6 +159,9 @@ type reply struct {
 	etag   string
 	to     string // Location
 	page   bool   // for people: with the headers that pages have
+	policy string // Content-Security-Policy of a page that may do more than others
+	set    []*http.Cookie
+	then   func(http.ResponseWriter, *http.Request) error // writes the answer in our stead
 }
 
 // serve wraps a handler: everything that no endpoint may forget.
@@ -136,6 +169,13 @@ func (a *API) serve(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer, err := a.call(r, rt)
 		if err != nil {
+			answer = a.refuse(w, r, err, rt.reader)
+		}
+		if answer.then != nil {
+			answer.cookies(w)
+			if err = answer.then(w, r); err == nil {
+				return
+			}
 			answer = a.refuse(w, r, err, rt.reader)
 		}
 		answer.write(w, r)
@@ -150,9 +190,12 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	if !slices.Contains(rt.methods, r.Method) {
 		return reply{}, notAllowed(rt.methods)
 	}
-	realm, err := a.realms.find(r.Context(), r.PathValue("server"))
-	if err != nil {
-		return reply{}, err
+	var realm *realm
+	if id := r.PathValue("server"); id != "" {
+		var err error
+		if realm, err = a.realms.find(r.Context(), id); err != nil {
+			return reply{}, err
+		}
 	}
 	params, err := read(r)
 	if err != nil {
@@ -171,6 +214,7 @@ var (
 func (p reply) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Content-Type-Options"], h["Cache-Control"] = nosniff, noStore
+	p.cookies(w)
 	if p.cache != nil {
 		h["Cache-Control"] = p.cache
 	}
@@ -188,7 +232,7 @@ func (p reply) write(w http.ResponseWriter, r *http.Request) {
 		h["Location"] = []string{p.to}
 	}
 	if p.page {
-		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("Content-Security-Policy", cmp.Or(p.policy, pagePolicy))
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
@@ -199,5 +243,14 @@ func (p reply) write(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (p reply) cookies(w http.ResponseWriter) {
+	for _, c := range p.set {
+		http.SetCookie(w, c)
+	}
+}
+
 // issuer is what we were configured with, whatever a request calls us (S-46, S-66).
 func (a *API) issuer(s oauth.Server) string { return a.Origin + "/oauth2/" + s.ID }
+
+// Issuer is how an authorization server calls itself in what it signs.
+func (a *API) Issuer(server string) string { return a.issuer(oauth.Server{ID: server}) }

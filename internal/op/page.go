@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"net/url"
 )
 
 // The few words that a person ever sees from these endpoints. Sign-in pages are signin's business.
@@ -30,23 +31,67 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 
 // pagePolicy lets the one style through, by its digest, and nothing else.
 var pagePolicy = func() string {
-	sum := sha256.Sum256([]byte(pageStyle))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+	return "default-src 'none'; style-src " + hashOf(pageStyle) + "; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 }()
 
-func page(status int, title, text string) reply {
-	var body bytes.Buffer
-	if err := pageTemplate.Execute(&body, struct{ Title, Text string }{title, text}); err != nil {
-		panic("op: a page that cannot be drawn: " + err.Error()) // two strings and a constant: a programming error
+// A postTemplate hands an answer over by a form that sends itself (OAuth 2.0 Form Post Response Mode); without
+// scripts it has a button.
+var postTemplate = template.Must(template.New("post").Parse(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Back to the application</title>
+<style>` + pageStyle + `</style>
+</head>
+<body>
+<main>
+<h1>Back to the application</h1>
+<form method="post" action="{{.Back}}">
+{{range $name, $value := .Values}}<input type="hidden" name="{{$name}}" value="{{$value}}">
+{{end}}<p><button>Continue</button></p>
+</form>
+</main>
+<script>` + postScript + `</script>
+</body>
+</html>
+`))
+
+const postScript = `document.forms[0].submit()`
+
+// posted answers an application by a form post.
+func posted(back string, add url.Values) reply {
+	values := map[string]string{}
+	for name := range add {
+		if value := add.Get(name); value != "" {
+			values[name] = value
+		}
 	}
-	return reply{status: status, kind: []string{"text/html; charset=utf-8"}, body: body.Bytes(), page: true}
+	p := drawn(http.StatusOK, postTemplate, struct {
+		Back   string
+		Values map[string]string
+	}{back, values})
+	p.policy = "default-src 'none'; style-src " + hashOf(pageStyle) + "; script-src " + hashOf(postScript) +
+		"; frame-ancestors 'none'; base-uri 'none'; form-action " + target(back)
+	return p
 }
 
-func signedOut(status int, text string) reply {
-	if text == "" {
-		text = "You can close this window."
+// hashOf names a style or script in a policy.
+func hashOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func page(status int, title, text string) reply {
+	return drawn(status, pageTemplate, struct{ Title, Text string }{title, text})
+}
+
+func drawn(status int, t *template.Template, data any) reply {
+	var body bytes.Buffer
+	if err := t.Execute(&body, data); err != nil {
+		panic("op: a page that cannot be drawn: " + err.Error()) // strings and a constant: a programming error
 	}
-	return page(status, "You are signed out", text)
+	return reply{status: status, kind: []string{"text/html; charset=utf-8"}, body: body.Bytes(), page: true}
 }
 
 func errorPage(status int, text string) reply {

@@ -92,6 +92,15 @@ func parse(form string) (params, error) {
 	return p, nil
 }
 
+// encode writes parameters as a query, in the order of their names.
+func (p params) encode() string {
+	values := url.Values{}
+	for name, value := range p {
+		values.Set(name, value)
+	}
+	return values.Encode()
+}
+
 // clean reports whether s is text without control characters (S-48).
 func clean(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })

@@ -132,6 +132,11 @@ func (r *realm) describe(algorithms []string) []byte {
 		TokenAuth           []string          `json:"token_endpoint_auth_methods_supported"`
 		IntrospectionAuth   []string          `json:"introspection_endpoint_auth_methods_supported"`
 		RevocationAuth      []string          `json:"revocation_endpoint_auth_methods_supported"`
+		Prompts             []string          `json:"prompt_values_supported"`
+		FrontChannel        bool              `json:"frontchannel_logout_supported"`
+		FrontChannelSession bool              `json:"frontchannel_logout_session_supported"`
+		BackChannel         bool              `json:"backchannel_logout_supported"`
+		BackChannelSession  bool              `json:"backchannel_logout_session_supported"`
 		AuthorizationISS    bool              `json:"authorization_response_iss_parameter_supported"`
 		ClaimsParameter     bool              `json:"claims_parameter_supported"`
 		RequestParameter    bool              `json:"request_parameter_supported"`
@@ -146,8 +151,8 @@ func (r *realm) describe(algorithms []string) []byte {
 		Revocation:    r.issuer + "/v1/revoke",
 		EndSession:    r.issuer + "/v1/logout",
 		ResponseTypes: []string{"code"},
-		ResponseModes: []string{"query"},
-		Grants:        []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken},
+		ResponseModes: oauth.ResponseModes,
+		Grants:        []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken},
 		Subjects:      []string{"public"},
 		Algorithms:    algorithms, // those of the keys that are published
 		Scopes:        r.Scopes,
@@ -155,6 +160,8 @@ func (r *realm) describe(algorithms []string) []byte {
 		ACR:           policy.ACRValues(),
 		PKCE:          []string{oauth.S256}, // without it okta-auth-js stops before its first call
 		TokenAuth:     methods, IntrospectionAuth: methods, RevocationAuth: methods,
+		Prompts:      oauth.Prompts,
+		FrontChannel: true, FrontChannelSession: true, BackChannel: true, BackChannelSession: true,
 		AuthorizationISS: true,
 	})
 	if err != nil {

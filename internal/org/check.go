@@ -184,8 +184,8 @@ func (a App) check() (found flaws) {
 		found.at("type", "say public, or confidential for an application that can keep a secret")
 	}
 	found = append(found, distinct("grant_types", a.GrantTypes, func(g oauth.GrantType) string {
-		if g != oauth.InteractionCode && g != oauth.RefreshToken {
-			return fmt.Sprintf("is none of %s, %s", oauth.InteractionCode, oauth.RefreshToken)
+		if g != oauth.InteractionCode && g != oauth.AuthorizationCode && g != oauth.RefreshToken {
+			return fmt.Sprintf("is none of %s, %s, %s", oauth.InteractionCode, oauth.AuthorizationCode, oauth.RefreshToken)
 		}
 		return ""
 	})...)

@@ -102,7 +102,7 @@ func (s *Server) faceOf(path string) (http.Handler, dialect) {
 	switch {
 	case strings.HasPrefix(path, "/idp/idx/"):
 		return s.IDX, idx
-	case strings.HasPrefix(path, "/oauth2/"), strings.HasPrefix(path, "/.well-known/"):
+	case strings.HasPrefix(path, "/oauth2/"), strings.HasPrefix(path, "/.well-known/"), strings.HasPrefix(path, "/login/"):
 		return s.OAuth, oauth2
 	case strings.HasPrefix(path, "/messages/") && s.Reports != nil:
 		return s.Reports, api

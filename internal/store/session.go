@@ -66,6 +66,8 @@ type Sessions interface {
 	// EndSession ends one; EndSessionsOf all of a user, except perhaps one, and returns how many.
 	EndSession(ctx context.Context, id string, at time.Time) error
 	EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error)
+	// LogoutsDue reports whether somebody is to be told now.
+	LogoutsDue(ctx context.Context, now time.Time) (bool, error)
 	// LeaseLogouts takes up to n that are due until the given time.
 	LeaseLogouts(ctx context.Context, now, until time.Time, n int) ([]Logout, error)
 	// PostponeLogout counts an attempt; DropLogout is the end of it, told or given up.

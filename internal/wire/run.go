@@ -19,6 +19,8 @@ const (
 	rotateEvery = time.Hour
 	sealEvery   = time.Hour // of the audit log (S-73)
 
+	tellEvery = time.Second // that sessions ended; it looks into one small table
+
 	followEvery = 2 * time.Second // well within the 30 s of S-79; it reads one row
 )
 
@@ -28,6 +30,7 @@ func (h *House) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { h.Worker.Run(ctx) })
 	all.Go(func() { h.every(ctx, sweepEvery, "sweeping", h.sweep) })
+	all.Go(func() { h.every(ctx, tellEvery, "telling of logouts", h.sessions.Tell) })
 	all.Go(func() { h.every(ctx, rotateEvery, "rotating keys", h.rotate) })
 	all.Go(func() { h.every(ctx, sealEvery, "keeping the audit log", h.trail.Keep) })
 	if keys, ok := h.store.(store.MasterKeys); ok {

@@ -16,6 +16,7 @@ import (
 	"latchkey.dev/internal/authn"
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/authn/phone"
+	"latchkey.dev/internal/courier"
 	"latchkey.dev/internal/deliver"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/gateway"
@@ -31,6 +32,7 @@ import (
 	"latchkey.dev/internal/receipts"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/server"
+	"latchkey.dev/internal/session"
 	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/trail"
 )
@@ -54,6 +56,7 @@ type Parts struct {
 	Reports       string          // where carriers may report; empty asks for no reports
 	RevealUnknown bool
 	Flow          limit.Flow
+	Session       limit.Session // of browsers; zero is production's
 	Codes         limit.Codes
 	Sends         limit.Sends
 	Guesses       limit.Passwords // zero is production's
@@ -79,15 +82,16 @@ type House struct {
 	*server.Server
 	Worker *deliver.Worker
 
-	store  store.DB
-	ring   *keys.Ring
-	op     *op.API
-	meter  *meter.Meter
-	trail  *trail.Keeper
-	signIn *engine.Engine
-	now    func() time.Time
-	log    *slog.Logger
-	node   string // what this process calls itself among others
+	store    store.DB
+	ring     *keys.Ring
+	op       *op.API
+	meter    *meter.Meter
+	sessions *session.Sessions
+	trail    *trail.Keeper
+	signIn   *engine.Engine
+	now      func() time.Time
+	log      *slog.Logger
+	node     string // what this process calls itself among others
 }
 
 // Build puts the parts together.
@@ -113,6 +117,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Sender:        worker,
 		Now:           p.Now,
 		Flow:          p.Flow,
+		Session:       p.Session,
 		Codes:         p.Codes,
 		Sends:         p.Sends,
 		Passwords:     p.Guesses,
@@ -130,7 +135,22 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	h.signIn = signIn
 	h.trail = trail.New(trail.Config{Store: p.Store, Keys: p.Keys, Now: p.Now, Retention: p.Retention})
 	h.meter = meter.New(meter.Config{Store: p.Store, Shared: shared(p.Store), Now: p.Now})
-	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log, Count: h.counting("authorize", p.Rates.PerClient)})
+	h.sessions = session.New(session.Config{
+		Store: p.Store, Keys: p.Keys, Now: p.Now, Limits: p.Session, Log: p.Log,
+		Issuer: func(server string) string { return h.op.Issuer(server) },
+		Sign: func(ctx context.Context, claims any) (string, error) {
+			signer, err := ring.Signer(ctx)
+			if err != nil {
+				return "", err
+			}
+			return signer.Sign(claims)
+		},
+		Post: courier.NewHerald().Post,
+	})
+	h.op = op.New(op.Config{
+		Store: p.Store, Keys: ring, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
+		Count: h.counting("authorize", p.Rates.PerClient),
+	})
 	var pages http.Handler
 	if p.Pages != nil {
 		pages, err = p.Pages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))

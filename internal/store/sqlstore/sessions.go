@@ -124,6 +124,11 @@ func (t *tx) endSessions(ctx context.Context, which, whose, except string, at ti
 	return int(n), err
 }
 
+func (t *tx) LogoutsDue(ctx context.Context, now time.Time) (due bool, err error) {
+	err = t.one(ctx, `SELECT EXISTS (SELECT 1 FROM logouts WHERE due <= $1)`, args{micros(now)}, &due)
+	return due, err
+}
+
 // LeaseLogouts moves what it takes into the future by a condition on what it saw, so that two nodes that
 // look at once do not both get it.
 func (t *tx) LeaseLogouts(ctx context.Context, now, until time.Time, n int) ([]store.Logout, error) {

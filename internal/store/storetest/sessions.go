@@ -117,6 +117,14 @@ var sessions = map[string]func(*testing.T, store.DB){
 		end := now.Add(time.Minute)
 		write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, s.ID, end) })
 		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { return tx.EndSession(ctx, s.ID, end) })
+		due := func(at time.Time) (yes bool) {
+			read(t, db, func(tx store.Tx) (err error) {
+				yes, err = tx.LogoutsDue(ctx, at)
+				return err
+			})
+			return yes
+		}
+		same(t, []bool{due(now), due(end)}, []bool{false, true})
 		lease := func(at time.Time) (all []store.Logout) {
 			write(t, db, func(tx store.Tx) (err error) {
 				all, err = tx.LeaseLogouts(ctx, at, at.Add(time.Minute), 10)

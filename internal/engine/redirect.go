@@ -1,0 +1,250 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// A sign-in that a browser walks through on our own pages ends by a redirect. It differs from one that an application
+// walks through in three things: it may begin with what the browser's session shows, it leaves a session behind, and
+// its code is given to the browser alone that it began in.
+
+// An Opening is how such a sign-in begins.
+type Opening struct {
+	Request flow.Request
+	Session store.Session // of the browser, alive; zero if nobody is signed in there
+	Browser secret.Text   // as [Engine.Browser] said
+	Anew    bool          // nothing that was shown before counts (prompt=login)
+	Silent  bool          // nothing may be asked (prompt=none)
+}
+
+// An Opened is what came of it: a way on, an end, or neither if something would have to be asked in silence.
+type Opened struct {
+	Interaction secret.Text // the sign-in goes on with this
+	Code        secret.Text // nothing had to be asked
+}
+
+// Open begins a sign-in that ends by a redirect. If the session shows all that is asked for it is over at once, by
+// the same rules and in one commit.
+func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
+	o.Request.Ending = flow.Redirect
+	o.Request.Session = o.Session.ID
+	o.Request.Device = e.deviceDigest(browserToken(o.Browser))
+	interaction := secret.Random()
+	handle := e.stateHandle(interaction.Reveal())
+	sc := scene{handle: handle, state: e.fresh(handle, interaction, o.Request), now: e.Now()}
+	sc.state.Created, sc.state.Seen = sc.now, sc.now
+	begun := sc.state
+
+	next, effects, err := e.resume(ctx, &sc, o)
+	if err != nil {
+		return Opened{}, ill(err)
+	}
+	over := next.Stage == flow.Done
+	if o.Silent && !over {
+		return Opened{}, nil
+	}
+	err = e.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.AddFlow(ctx, begun, begun.Expires(e.Flow)); err != nil {
+			return err
+		}
+		sc := sc
+		sc.state = begun
+		if err := tx.Record(ctx, e.event(ctx, sc, flow.Record{Type: audit.FlowBegun, OK: true})); err != nil || effects == nil {
+			return err
+		}
+		return e.carryOut(ctx, tx, sc, next, effects)
+	})
+	switch {
+	case errors.Is(err, store.ErrStale) && over:
+		return e.Open(ctx, o) // the session was raised or ended in another tab: judge by what is there now
+	case err != nil:
+		return Opened{}, ill(err)
+	case over:
+		sc.state = next
+		return Opened{Code: e.successCode(sc)}, nil
+	}
+	return Opened{Interaction: interaction}, nil
+}
+
+// resume reads who is signed in and asks flow what that is good for. Whatever speaks against it, the sign-in begins
+// with the first page: a session is a help and no condition.
+func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, []flow.Effect, error) {
+	proofs := flow.Fresh(o.Session.Proofs, o.Request.MaxAge, sc.now)
+	err := e.Store.View(ctx, func(tx store.Tx) (err error) {
+		if sc.client, err = tx.Client(ctx, o.Request.Client); err != nil || o.Session.ID == "" {
+			return err
+		}
+		// Read again, with the person: either may have changed since the caller looked.
+		s, err := tx.SessionByID(ctx, o.Session.ID)
+		if err == nil && s.Value == o.Session.Value {
+			if sc.user, err = tx.User(ctx, s.User); err == nil {
+				sc.enrollments, err = tx.Enrollments(ctx, s.User)
+			}
+		}
+		if errors.Is(err, store.ErrNotFound) {
+			sc.user, err = ident.User{}, nil
+		}
+		return err
+	})
+	if err != nil {
+		return sc.state, nil, err
+	}
+	sc.policy, _ = sc.client.Policy.Raise(o.Request.ACR)
+	if o.Anew || sc.user.Status != ident.Active || o.Request.Subject != "" && o.Request.Subject != sc.user.ID {
+		sc.user, sc.enrollments = ident.User{}, nil
+		return sc.state, nil, nil
+	}
+	resumed := *sc
+	resumed.state.Proofs = proofs
+	if superseded(resumed) {
+		sc.user, sc.enrollments = ident.User{}, nil
+		return sc.state, nil, nil
+	}
+	next, effects, err := flow.Next(sc.state, sc.facts(), flow.Resumed{Login: sc.user.Login, User: sc.user.ID, Proofs: proofs})
+	if err != nil { // nothing that counts was shown
+		sc.user, sc.enrollments = ident.User{}, nil
+		return sc.state, nil, nil
+	}
+	return next, effects, nil
+}
+
+// keepSession leaves a session behind a sign-in that ends by a redirect, and returns its id. Somebody who was signed in
+// in the browser stays in the same session, under another value if they showed something more (S-40); somebody
+// else's session ends.
+func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string, error) {
+	r := sc.state.Request
+	if r.Ending != flow.Redirect {
+		return "", nil
+	}
+	was, err := tx.SessionByID(ctx, r.Session)
+	found := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	member := store.Membership{Client: r.Client, Server: r.Server, Joined: sc.now}
+	if found && was.User == sc.state.User && sc.now.Before(was.Expires) {
+		more := flow.Merge(was.Proofs, sc.state.Proofs)
+		if !slices.Equal(more, was.Proofs) {
+			raised := was
+			raised.Value, raised.Proofs = e.sessionDigest(sc), more
+			raised.Seen, raised.Expires = sc.now, e.Session.Expires(was.Created, sc.now)
+			if err := tx.RaiseSession(ctx, was.Value, raised); err != nil {
+				return "", err
+			}
+			if err := tx.Record(ctx, e.event(ctx, sc, flow.Record{Type: audit.SessionRaised, OK: true})); err != nil {
+				return "", err
+			}
+		}
+		return was.ID, tx.JoinSession(ctx, was.ID, member)
+	}
+	if found {
+		if err := tx.EndSession(ctx, was.ID, sc.now); err != nil {
+			return "", err
+		}
+	}
+	look := e.Keys.MAC(secret.MACSession, "id", sc.handle.Reveal())
+	ev := e.event(ctx, sc, flow.Record{Type: audit.SessionBegun, OK: true})
+	s := store.Session{
+		ID: ident.IDFrom("ses", look[:]), Value: e.sessionDigest(sc), User: sc.state.User, Proofs: flow.Merge(sc.state.Proofs),
+		Source: ev.Source.Address, Agent: ev.Source.Agent, Created: sc.now, Seen: sc.now, Expires: e.Session.Expires(sc.now, sc.now),
+	}
+	if err := tx.AddSession(ctx, s); err != nil {
+		return "", err
+	}
+	if err := tx.JoinSession(ctx, s.ID, member); err != nil {
+		return "", err
+	}
+	return s.ID, tx.Record(ctx, ev)
+}
+
+// sessionValue is the cookie that a sign-in gives its browser. It is derived, so that arriving changes nothing and
+// can be done again.
+func (e *Engine) sessionValue(sc scene) secret.Text {
+	return e.Keys.Token(secret.MACSession, "value", sc.handle.Reveal())
+}
+
+func (e *Engine) sessionDigest(sc scene) secret.Digest {
+	return secret.DigestOf(secret.SessionValue, e.sessionValue(sc).Reveal())
+}
+
+const arrivalPath = "/login/token/redirect"
+
+func (e *Engine) arrival(handle secret.Text) string {
+	return e.Origin + arrivalPath + "?stateToken=" + url.QueryEscape(handle.Reveal())
+}
+
+// An Arrival is the end of a sign-in in the browser.
+type Arrival struct {
+	Request flow.Request
+	Code    secret.Text
+	Session secret.Text // the cookie from now on; empty if it stays what it is
+	Other   bool        // it is somebody else than the application asked for
+}
+
+// Arrive returns what a finished sign-in gives its browser. A handle that another browser shows is worth nothing:
+// else somebody could make others sign in to an account of their own (S-17).
+func (e *Engine) Arrive(ctx context.Context, handle, browser secret.Text) (Arrival, error) {
+	sc, err := e.byState(ctx, handle)
+	if err != nil {
+		return Arrival{}, err
+	}
+	r := sc.state.Request
+	var own secret.Digest
+	if e.knows(browser) {
+		own = e.deviceDigest(browserToken(browser))
+	}
+	switch {
+	case sc.state.Stage != flow.Done || r.Ending != flow.Redirect:
+		return Arrival{}, expired("not at its end")
+	case !sc.now.Before(sc.state.Outcome.At.Add(e.Flow.Code)):
+		return Arrival{}, expired("finished too long ago")
+	case own.IsZero() || !own.Equal(r.Device):
+		return Arrival{}, expired("of another browser")
+	}
+	a := Arrival{Request: r, Code: e.successCode(sc), Other: r.Subject != "" && r.Subject != sc.state.User}
+	err = e.Store.View(ctx, func(tx store.Tx) error {
+		_, err := tx.Session(ctx, e.sessionDigest(sc))
+		return err
+	})
+	switch {
+	case err == nil:
+		a.Session = e.sessionValue(sc)
+	case !errors.Is(err, store.ErrNotFound):
+		return Arrival{}, ill(err)
+	}
+	return a, nil
+}
+
+// Browser returns the name by which a browser is known: the one in its cookie if we made it, else a new one (S-39).
+func (e *Engine) Browser(cookie secret.Text) (name secret.Text, known bool) {
+	if e.knows(cookie) {
+		return cookie, true
+	}
+	token := secret.Random()
+	return token + "." + e.Keys.Token(secret.MACBrowser, token.Reveal()), false
+}
+
+func (e *Engine) knows(cookie secret.Text) bool {
+	token, mac, _ := strings.Cut(cookie.Reveal(), ".")
+	if token == "" || mac == "" {
+		return false
+	}
+	want := secret.DigestOf(secret.SessionValue, e.Keys.Token(secret.MACBrowser, token).Reveal())
+	return want.Equal(secret.DigestOf(secret.SessionValue, mac))
+}
+
+// browserToken is the part of the name that is random.
+func browserToken(name secret.Text) secret.Text {
+	token, _, _ := strings.Cut(name.Reveal(), ".")
+	return secret.Text(token)
+}

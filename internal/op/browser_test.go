@@ -1,0 +1,634 @@
+package op_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/authn"
+	"latchkey.dev/internal/authn/password"
+	"latchkey.dev/internal/authn/phone"
+	signin "latchkey.dev/internal/engine"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/op"
+	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/session"
+	"latchkey.dev/internal/store"
+)
+
+// A hosted is an org whose sign-ins are real, with pages that only remember who was handed over to them.
+type hosted struct {
+	*org
+	engine   *signin.Engine
+	sessions *session.Sessions
+	handed   []op.Handoff
+
+	mu   sync.Mutex
+	told []string // logout tokens, by address
+	deaf bool     // applications do not answer
+}
+
+const (
+	marys  = "correct horse battery staple"
+	number = "+15551234567"
+	pinned = "424242"
+)
+
+// nobody carries texts: codes are known beforehand.
+type nobody struct{}
+
+func (nobody) Name() string         { return "nobody" }
+func (nobody) Lease() time.Duration { return time.Minute }
+func (nobody) Deliver(context.Context, store.Message) store.MessageStatus {
+	return store.Sent
+}
+
+func newHosted(t *testing.T, db store.DB) *hosted {
+	t.Helper()
+	h := &hosted{org: orgOn(t, db)}
+	params := password.Params{Memory: 8, Time: 1, Threads: 1}
+	engine, err := signin.New(signin.Config{
+		Store: db, Keys: master(t), Sender: nobody{}, Now: h.now, Flow: limit.DefaultFlow(), Codes: limit.DefaultCodes(), Sends: limit.DefaultSends(),
+		Plugins: []authn.Authenticator{password.New(params), phone.New(phone.Config{Keys: master(t), Countries: []int{1}, Pin: func(string) (string, bool) { return pinned, true }})},
+		Origin:  origin,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.engine = engine
+	h.write(func(tx store.Tx) error {
+		return errors.Join(
+			tx.PutAuthenticator(ctx, ident.Authenticator{ID: "aut1pwd", Kind: ident.Password, Key: "okta_password", Methods: []ident.Method{ident.MethodPassword}}),
+			tx.PutAuthenticator(ctx, ident.Authenticator{ID: "aut1phone", Kind: ident.Phone, Key: "phone_number", Methods: []ident.Method{ident.MethodSMS}}),
+			tx.AddUser(ctx, ident.User{ID: "00u1paul", Login: "paul@example.com", Status: ident.Active, Created: h.at}),
+			tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1mary", User: "00u1mary", Authenticator: "aut1pwd", Kind: ident.Password, Method: ident.MethodPassword, Secret: password.New(params).Hash(marys), Created: h.at}),
+			tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1paul", User: "00u1paul", Authenticator: "aut1pwd", Kind: ident.Password, Method: ident.MethodPassword, Secret: password.New(params).Hash(marys), Created: h.at}))
+	})
+	h.client("0oa1second", nil)
+	h.client("0oa1onefa", func(c *oauth.Client) { c.Policy = policy.PasswordOnly })
+	h.sessions = session.New(session.Config{
+		Store: db, Keys: master(t), Now: h.now, Issuer: func(s string) string { return h.api.Issuer(s) },
+		Sign: func(ctx context.Context, claims any) (string, error) {
+			signer, err := h.ring.Signer(ctx)
+			if err != nil {
+				return "", err
+			}
+			return signer.Sign(claims)
+		},
+		Post: func(_ context.Context, to, token string) error {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if h.deaf {
+				return errors.New("no answer")
+			}
+			h.told = append(h.told, to+" "+token)
+			return nil
+		},
+	})
+	h.api = op.New(op.Config{
+		Store: db, Keys: h.ring, Engine: engine, Sessions: h.sessions, Origin: origin, Now: h.now,
+		SignIn: func(w http.ResponseWriter, r *http.Request, handoff op.Handoff) error {
+			h.handed = append(h.handed, handoff)
+			http.Redirect(w, r, "/signin/somewhere", http.StatusSeeOther)
+			return nil
+		},
+	})
+	return h
+}
+
+// on runs a test on both databases.
+func onBoth(t *testing.T, f func(*testing.T, *hosted)) {
+	t.Run("sqlite", func(t *testing.T) { f(t, newHosted(t, onSQLite(t))) })
+	t.Run("postgres", func(t *testing.T) { f(t, newHosted(t, onPostgres(t))) })
+}
+
+// A tab is a browser with its cookies.
+type tab struct {
+	*hosted
+	cookies map[string]string
+}
+
+func (h *hosted) tab() *tab { return &tab{h, map[string]string{}} }
+
+func (b *tab) visit(method, address string, form url.Values) *httptest.ResponseRecorder {
+	b.t.Helper()
+	var r *http.Request
+	if method == http.MethodPost {
+		r = httptest.NewRequest(method, address, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	} else {
+		r = httptest.NewRequest(method, address, nil)
+	}
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.api.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode || !strings.HasPrefix(c.Name, "__Host-") {
+			b.t.Errorf("S-39: cookie %+v", c)
+		}
+		if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		}
+	}
+	return w
+}
+
+func (b *tab) authorize(client string, more ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	q := url.Values{"client_id": {client}, "redirect_uri": {callback}, "response_type": {"code"}, "scope": {"openid profile offline_access"},
+		"state": {"xyz"}, "nonce": {nonce}, "code_challenge": {challenge()}, "code_challenge_method": {"S256"}}
+	for i := 0; i < len(more); i += 2 {
+		q.Set(more[i], more[i+1])
+	}
+	return b.visit(http.MethodGet, base+"v1/authorize?"+q.Encode(), nil)
+}
+
+// back reads what the browser brings to the application.
+func back(t *testing.T, w *httptest.ResponseRecorder) url.Values {
+	t.Helper()
+	u, err := url.Parse(w.Header().Get("Location"))
+	if err != nil || w.Code != http.StatusFound || !strings.HasPrefix(u.String(), callback+"?") {
+		t.Fatalf("status %d to %q: %s", w.Code, w.Header().Get("Location"), w.Body)
+	}
+	q := u.Query()
+	if q.Get("iss") != issuer || q.Get("state") != "xyz" {
+		t.Errorf("S-64: %v", q)
+	}
+	return q
+}
+
+// asked is the sign-in page that the browser was sent to.
+func (b *tab) asked(w *httptest.ResponseRecorder) *signin.Page {
+	b.t.Helper()
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/signin/somewhere" {
+		b.t.Fatalf("status %d to %q: %s", w.Code, w.Header().Get("Location"), w.Body)
+	}
+	p, err := b.engine.Introspect(ctx, b.handed[len(b.handed)-1].Interaction, "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+func must(t *testing.T, p *signin.Page, err error) *signin.Page {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (b *tab) password(p *signin.Page, login string) *signin.Page {
+	b.t.Helper()
+	p, err := b.engine.Identify(ctx, p.Handle, signin.Claimant{Login: login, Password: marys, Typed: true})
+	return must(b.t, p, err)
+}
+
+func (b *tab) code(p *signin.Page) *signin.Page {
+	b.t.Helper()
+	choice := signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS}
+	p, err := b.engine.ChooseToVerify(ctx, p.Handle, choice)
+	p, err = b.engine.Answer(ctx, must(b.t, p, err).Handle, pinned)
+	return must(b.t, p, err)
+}
+
+func (b *tab) arrive(p *signin.Page) *httptest.ResponseRecorder {
+	b.t.Helper()
+	if p.Redirect == "" {
+		b.t.Fatalf("no end at %s", p.Offer.Stage)
+	}
+	return b.visit(http.MethodGet, strings.TrimPrefix(p.Redirect, origin), nil)
+}
+
+// enter signs Mary in with password and phone.
+func (b *tab) enter(client string) tokens {
+	b.t.Helper()
+	p := b.code(b.password(b.asked(b.authorize(client)), "mary@example.com"))
+	return b.redeem(client, back(b.t.(*testing.T), b.arrive(p)).Get("code"))
+}
+
+func (b *tab) redeem(client, code string) tokens {
+	b.t.Helper()
+	return decode[tokens](b.form(base+"v1/token", nil, "grant_type", "authorization_code", "code", code, "client_id", client,
+		"redirect_uri", callback, "code_verifier", verifier).ok())
+}
+
+func (b *tab) value() string { return b.cookies["__Host-latchkey_session"] }
+
+func sid(t *testing.T, got tokens) string {
+	t.Helper()
+	s, _ := part(t, got.ID, 1)["sid"].(string)
+	if !strings.HasPrefix(s, "ses") {
+		t.Fatalf("sid is %q", s)
+	}
+	return s
+}
+
+func TestS40_OneSignInServesAllApplications(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		first := b.enter(appID)
+		value := b.value()
+		h.wait(time.Minute)
+		second := b.redeem("0oa1second", back(t, b.authorize("0oa1second")).Get("code"))
+		if sid(t, first) != sid(t, second) || b.value() != value {
+			t.Error("another session, without anything more having been shown")
+		}
+		was, now := part(t, first.ID, 1), part(t, second.ID, 1)
+		if was["auth_time"] != now["auth_time"] || fmt.Sprint(was["amr"]) != fmt.Sprint(now["amr"]) {
+			t.Errorf("the second says %v %v, the first %v %v", now["auth_time"], now["amr"], was["auth_time"], was["amr"])
+		}
+		if len(h.handed) != 1 {
+			t.Errorf("asked %d times", len(h.handed))
+		}
+		if n := len(h.events(audit.SessionBegun)); n != 1 {
+			t.Errorf("S-71: %d sessions recorded", n)
+		}
+	})
+}
+
+func TestS40_MoreAssuranceIsAnotherValue(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		p := b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com")
+		weak := b.redeem("0oa1onefa", back(t, b.arrive(p)).Get("code"))
+		value := b.value()
+		// The password counts, the phone is asked for.
+		p = b.asked(b.authorize(appID))
+		if p.Offer.Stage != flow.VerifyData || p.User.ID != "00u1mary" {
+			t.Fatalf("at %s, user %q", p.Offer.Stage, p.User.ID)
+		}
+		strong := b.redeem(appID, back(t, b.arrive(b.code(p))).Get("code"))
+		if sid(t, weak) != sid(t, strong) {
+			t.Error("the session is another one")
+		}
+		if b.value() == value {
+			t.Error("S-40: the value is the same")
+		}
+		b.cookies["__Host-latchkey_session"] = value
+		if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
+			t.Errorf("the value from before still opens: %q", got)
+		}
+	})
+}
+
+func TestS40_SessionsEndIdleAndInAnyCase(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	b.enter(appID)
+	for range 25 { // seen every 59 minutes it lives on, but not beyond a day
+		h.wait(59 * time.Minute)
+		w := b.authorize(appID, "prompt", "none")
+		if h.now().Sub(time.Date(2026, 11, 22, 20, 22, 8, 0, time.UTC)) < 24*time.Hour {
+			if back(t, w).Get("code") == "" {
+				t.Fatalf("over after %s", h.now())
+			}
+		} else if back(t, w).Get("error") != "login_required" {
+			t.Fatal("alive after a day")
+		}
+	}
+	b = h.tab()
+	b.enter(appID)
+	h.wait(time.Hour)
+	if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
+		t.Errorf("alive after an idle hour: %q", got)
+	}
+}
+
+func TestS64_WhatIsAskedInSilence(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
+		t.Errorf("nobody is signed in: %q", got)
+	}
+	p := b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com")
+	b.arrive(p)
+	if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "interaction_required" {
+		t.Errorf("the phone is missing: %q", got)
+	}
+	if back(t, b.authorize("0oa1onefa", "prompt", "none")).Get("code") == "" {
+		t.Error("all is shown, and no code")
+	}
+	if got := back(t, b.authorize(appID, "prompt", "none login")).Get("error"); got != "invalid_request" {
+		t.Errorf("none and login: %q", got)
+	}
+	if n := len(h.handed); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestAskedAnew(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	first := b.enter(appID)
+	for name, more := range map[string][]string{"prompt=login": {"prompt", "login"}, "max_age=0": {"max_age", "0"}, "too old": {"max_age", "60"}} {
+		t.Run(name, func(t *testing.T) {
+			h.wait(2 * time.Minute)
+			p := b.asked(b.authorize(appID, more...))
+			if p.Offer.Stage != flow.Identify {
+				t.Fatalf("at %s", p.Offer.Stage)
+			}
+			again := b.redeem(appID, back(t, b.arrive(b.code(b.password(p, "mary@example.com")))).Get("code"))
+			was, now := part(t, first.ID, 1)["auth_time"].(float64), part(t, again.ID, 1)["auth_time"].(float64)
+			if now <= was || sid(t, again) != sid(t, first) {
+				t.Errorf("auth_time %v after %v, session %s after %s", now, was, sid(t, again), sid(t, first))
+			}
+		})
+	}
+	if back(t, b.authorize(appID, "max_age", "3600")).Get("code") == "" {
+		t.Error("young enough, and asked")
+	}
+}
+
+func TestS17_ASignInEndsInTheBrowserThatItBeganIn(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	mary, thief := h.tab(), h.tab()
+	thief.authorize(appID) // has a browser cookie of its own
+	p := mary.code(mary.password(mary.asked(mary.authorize(appID)), "mary@example.com"))
+	for name, other := range map[string]*tab{"another browser": thief, "no cookie": h.tab(),
+		"a made up cookie": {h, map[string]string{"__Host-latchkey_browser": "x." + strings.Repeat("y", 43)}}} {
+		if w := other.arrive(p); w.Code != http.StatusForbidden || other.value() != "" || w.Header().Get("Location") != "" {
+			t.Errorf("%s: status %d", name, w.Code)
+		}
+	}
+	if back(t, mary.arrive(p)).Get("code") != back(t, mary.arrive(p)).Get("code") {
+		t.Error("S-23: arriving twice is two codes")
+	}
+	h.wait(time.Minute)
+	if w := mary.arrive(p); w.Code != http.StatusForbidden {
+		t.Errorf("S-18: arriving a minute later: %d", w.Code)
+	}
+}
+
+func TestS39_ACookieThatWeDidNotSetIsReplaced(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	b.cookies["__Host-latchkey_browser"] = strings.Repeat("a", 43) + "." + strings.Repeat("b", 43)
+	b.cookies["__Host-latchkey_session"] = strings.Repeat("c", 43)
+	planted := b.cookies["__Host-latchkey_browser"]
+	b.enter(appID)
+	if b.cookies["__Host-latchkey_browser"] == planted || b.value() == strings.Repeat("c", 43) {
+		t.Errorf("adopted: %v", b.cookies)
+	}
+}
+
+func TestSomebodyElse(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		mary := b.enter(appID)
+		p := b.password(b.asked(b.authorize("0oa1onefa", "prompt", "login")), "paul@example.com")
+		paul := b.redeem("0oa1onefa", back(t, b.arrive(p)).Get("code"))
+		if sid(t, mary) == sid(t, paul) {
+			t.Error("Paul is in Mary's session")
+		}
+		if all, err := h.sessions.Of(ctx, "00u1mary"); err != nil || len(all) != 0 {
+			t.Errorf("Mary's session lives on in Paul's browser: %v %v", all, err)
+		}
+		// An application that asks for Mary is not given Paul.
+		if got := back(t, b.authorize("0oa1onefa", "prompt", "none", "id_token_hint", mary.ID)).Get("error"); got != "login_required" {
+			t.Errorf("in silence: %q", got)
+		}
+		p = b.password(b.asked(b.authorize("0oa1onefa", "id_token_hint", mary.ID)), "paul@example.com")
+		if q := back(t, b.arrive(p)); q.Get("error") != "login_required" || q.Get("code") != "" {
+			t.Errorf("aloud: %v", q)
+		}
+		if got := back(t, b.authorize("0oa1onefa", "id_token_hint", "a.b.c")).Get("error"); got != "invalid_request" {
+			t.Errorf("a hint that is none: %q", got)
+		}
+	})
+}
+
+func TestS40_WhatEndsASession(t *testing.T) {
+	for name, end := range map[string]func(*hosted) error{
+		"the person is suspended": func(h *hosted) error {
+			return h.db.Update(ctx, func(tx store.Tx) error {
+				u, err := tx.User(ctx, "00u1mary")
+				u.Status = ident.Suspended
+				return errors.Join(err, tx.PutUser(ctx, u))
+			})
+		},
+		"the password is another": func(h *hosted) error {
+			return h.db.Update(ctx, func(tx store.Tx) error {
+				return errors.Join(tx.DropEnrollment(ctx, "lae1mary"), tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae2mary", User: "00u1mary",
+					Authenticator: "aut1pwd", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: h.now()}))
+			})
+		},
+		"signed out everywhere": func(h *hosted) error { _, err := h.sessions.EndAll(ctx, "00u1mary", "", "test"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, h *hosted) {
+				b := h.tab()
+				b.enter(appID)
+				h.wait(time.Minute)
+				if err := end(h); err != nil {
+					t.Fatal(err)
+				}
+				if q := back(t, b.authorize(appID, "prompt", "none")); q.Get("code") != "" {
+					t.Error("it still opens")
+				}
+			})
+		})
+	}
+}
+
+func TestFormPost(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	b.enter(appID)
+	w := b.authorize(appID, "response_mode", "form_post", "state", `"><script>`)
+	body, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
+	if w.Code != http.StatusOK || !strings.Contains(body, `action="`+callback+`"`) || strings.Contains(body, `"><script>`) {
+		t.Errorf("status %d: %s", w.Code, body)
+	}
+	for _, name := range []string{"code", "state", "iss"} {
+		if !regexp.MustCompile(`<input type="hidden" name="` + name + `" value="[^"]+">`).MatchString(body) {
+			t.Errorf("no %s in %s", name, body)
+		}
+	}
+	if !strings.Contains(policy, "form-action http://localhost:8080") || !strings.Contains(policy, "script-src 'sha256-") || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("S-43: %s", policy)
+	}
+	if w = b.authorize(appID, "response_mode", "form_post", "scope", "openid nonsense"); !strings.Contains(w.Body.String(), `value="invalid_scope"`) {
+		t.Errorf("an error is not posted: %s", w.Body)
+	}
+	if got := back(t, b.authorize(appID, "response_mode", "fragment")).Get("error"); got != "invalid_request" {
+		t.Errorf("S-64: fragment: %q", got)
+	}
+}
+
+func TestAPostedRequestComesAgainByItself(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	w := h.tab().visit(http.MethodPost, base+"v1/authorize", url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"a b&c"}})
+	if want := issuer + "/v1/authorize?client_id=" + appID + "&redirect_uri=" + url.QueryEscape(callback) + "&state=a+b%26c"; w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
+		t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
+	}
+}
+
+func (b *tab) logout(pairs ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.visit(http.MethodGet, base+"v1/logout?"+encode(pairs...), nil)
+}
+
+func TestS65_LogoutEndsTheSession(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *hosted) {
+		h.client("0oa1second", func(c *oauth.Client) {
+			c.FrontChannelLogout, c.BackChannelLogout = "https://second.example/front?x=1", "https://second.example/back"
+		})
+		b := h.tab()
+		first := b.enter(appID)
+		b.authorize("0oa1second")
+		w := b.logout("id_token_hint", first.ID, "post_logout_redirect_uri", bye, "state", "s")
+		frame := "https://second.example/front?x=1&amp;iss=" + url.QueryEscape(issuer) + "&amp;sid=" + sid(t, first)
+		if body := w.Body.String(); w.Code != http.StatusOK || !strings.Contains(body, frame) || !strings.Contains(body, bye+"?state=s") ||
+			!strings.Contains(w.Header().Get("Content-Security-Policy"), "frame-src https://second.example") {
+			t.Errorf("status %d, %s: %s", w.Code, w.Header().Get("Content-Security-Policy"), body)
+		}
+		if b.value() != "" {
+			t.Error("the cookie stays")
+		}
+		if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
+			t.Errorf("still signed in: %q", got)
+		}
+		h.deaf = true
+		if err := h.sessions.Tell(ctx); err != nil || len(h.told) != 0 {
+			t.Fatal(err, h.told)
+		}
+		h.deaf = false
+		for range 2 {
+			h.wait(3 * time.Second)
+			if err := h.sessions.Tell(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(h.told) != 1 {
+			t.Fatalf("told %d times: %v", len(h.told), h.told)
+		}
+		to, token, _ := strings.Cut(h.told[0], " ")
+		claims := part(t, token, 1)
+		if to != "https://second.example/back" || claims["iss"] != issuer || claims["aud"] != "0oa1second" || claims["sub"] != "00u1mary" || claims["sid"] != sid(t, first) ||
+			claims["nonce"] != nil || claims["jti"] == "" || claims["events"].(map[string]any)["http://schemas.openid.net/event/backchannel-logout"] == nil {
+			t.Errorf("%s was told %v", to, claims)
+		}
+		if h.userinfo(token).Code != http.StatusUnauthorized {
+			t.Error("S-61: a logout token opens userinfo")
+		}
+		if w := b.logout("id_token_hint", token); strings.Contains(w.Body.String(), "sign out?") {
+			t.Error("a logout token is taken for an ID token")
+		}
+		for typ, n := range map[audit.Type]int{audit.SessionEnded: 1, audit.LogoutTold: 1, audit.LogoutNotTold: 0} {
+			if got := len(h.events(typ)); got != n {
+				t.Errorf("S-71: %d events of %s", got, typ)
+			}
+		}
+	})
+}
+
+func TestALogoutThatNobodyTakesIsGivenUp(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	h.client(appID, func(c *oauth.Client) { c.BackChannelLogout = "https://first.example/back" })
+	b := h.tab()
+	got := b.enter(appID)
+	b.logout("id_token_hint", got.ID)
+	h.deaf = true
+	for range 100 {
+		if err := h.sessions.Tell(ctx); err != nil {
+			t.Fatal(err)
+		}
+		h.wait(time.Minute)
+	}
+	if n := len(h.events(audit.LogoutNotTold)); n != 1 {
+		t.Errorf("%d events", n)
+	}
+	h.deaf = false
+	if err := h.sessions.Tell(ctx); err != nil || len(h.told) != 0 {
+		t.Errorf("told after all: %v %v", err, h.told)
+	}
+}
+
+func TestS65_S41_NobodySignsOthersOut(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b, other := h.tab(), h.tab()
+	mine := b.enter(appID)
+	p := other.password(other.asked(other.authorize("0oa1onefa")), "paul@example.com")
+	pauls := other.redeem("0oa1onefa", back(t, other.arrive(p)).Get("code"))
+	for name, pairs := range map[string][]string{
+		"no hint":            {},
+		"a client alone":     {"client_id", appID, "post_logout_redirect_uri", bye},
+		"somebody else's":    {"id_token_hint", pauls.ID},
+		"no token":           {"id_token_hint", "a.b.c"},
+		"an invented ticket": {"ticket", strings.Repeat("x", 43)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := b.logout(pairs...)
+			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "Do you want to sign out?") || b.value() == "" {
+				t.Errorf("status %d: %s", w.Code, w.Body)
+			}
+			if back(t, b.authorize(appID, "prompt", "none")).Get("code") == "" {
+				t.Fatal("signed out")
+			}
+		})
+	}
+	// Who says so on our page is signed out.
+	w := b.logout("client_id", appID, "post_logout_redirect_uri", bye)
+	ticket := regexp.MustCompile(`name="ticket" value="([^"]+)"`).FindStringSubmatch(w.Body.String())
+	w = b.visit(http.MethodPost, base+"v1/logout", url.Values{"ticket": {ticket[1]}, "client_id": {appID}, "post_logout_redirect_uri": {bye}})
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != bye || b.value() != "" {
+		t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
+	}
+	// An application that knows the session by its ID token ends it without a cookie.
+	b = h.tab()
+	mine = b.enter(appID)
+	h.tab().logout("id_token_hint", mine.ID)
+	if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
+		t.Errorf("still signed in: %q", got)
+	}
+}
+
+func TestS16_CodesOfOneEndingAreNoneOfTheOther(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	p := b.code(b.password(b.asked(b.authorize(appID)), "mary@example.com"))
+	code := back(t, b.arrive(p)).Get("code")
+	h.form(base+"v1/token", nil, "grant_type", "interaction_code", "interaction_code", code, "client_id", appID, "code_verifier", verifier).
+		refused(400, oauth.InvalidGrant, "")
+	if secret.DigestOf(secret.AuthorizationCode, code) == secret.DigestOf(secret.InteractionCode, code) {
+		t.Error("one digest for both")
+	}
+	b.redeem(appID, code)
+}
+
+func TestS79_TwoTabsRaiseASessionAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		p := b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com")
+		b.arrive(p)
+		one, two := b.asked(b.authorize(appID)), b.asked(b.authorize("0oa1second"))
+		one, two = b.code(one), b.code(two)
+		for _, p := range []*signin.Page{one, two} {
+			if back(t, b.arrive(p)).Get("code") == "" {
+				t.Error("no code")
+			}
+		}
+		if all, err := h.sessions.Of(ctx, "00u1mary"); err != nil || len(all) != 1 {
+			t.Errorf("%d sessions, %v", len(all), err)
+		}
+		if back(t, b.authorize(appID, "prompt", "none")).Get("code") == "" {
+			t.Error("signed out by it")
+		}
+	})
+}

@@ -1,0 +1,268 @@
+// Package session owns browser sessions once they are there: which one a cookie is, how long it lives, how it
+// ends, and that the applications in it are told.
+//
+// Sessions begin in engine, in the commit of the sign-in that gives them. Cookies are the faces' business, and what
+// a session is good for is judged by flow. [Sessions.Find] is asked at every visit; [Sessions.Tell] runs beside the
+// requests and makes back-channel calls (OpenID Connect Back-Channel Logout 1.0).
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// Config is what sessions need.
+type Config struct {
+	Store  store.DB
+	Keys   *secret.Keys
+	Now    func() time.Time
+	Limits limit.Session // zero is production's
+	Log    *slog.Logger
+
+	Issuer func(server string) string                            // of logout tokens
+	Sign   func(ctx context.Context, claims any) (string, error) // likewise
+	Post   func(ctx context.Context, to, logoutToken string) error
+}
+
+// Sessions are all there are.
+type Sessions struct{ Config }
+
+// New makes them.
+func New(c Config) *Sessions {
+	if c.Limits == (limit.Session{}) {
+		c.Limits = limit.DefaultSession()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Sessions{c}
+}
+
+// Find returns the session that a cookie's value stands for, and keeps it alive. A value that is none, or that of a
+// session that is over, is nobody's: the zero Session.
+func (s *Sessions) Find(ctx context.Context, value secret.Text) (found store.Session, err error) {
+	if value == "" {
+		return found, nil
+	}
+	now := s.Now()
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		found, err = tx.Session(ctx, secret.DigestOf(secret.SessionValue, value.Reveal()))
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && !now.Before(found.Expires):
+		return store.Session{}, nil
+	case err != nil:
+		return store.Session{}, fmt.Errorf("session: %w", err)
+	}
+	if now.Sub(found.Seen) <= s.Limits.Idle/60 { // a commit at every visit would say nothing more
+		return found, nil
+	}
+	found.Seen, found.Expires = now, s.Limits.Expires(found.Created, now)
+	err = s.Store.Update(ctx, func(tx store.Tx) error { return tx.SeeSession(ctx, found.ID, found.Seen, found.Expires) })
+	if errors.Is(err, store.ErrNotFound) { // ended meanwhile
+		return store.Session{}, nil
+	}
+	return found, err
+}
+
+// ByID returns a living session by its id (sid); the zero one if there is none.
+func (s *Sessions) ByID(ctx context.Context, id string) (found store.Session, err error) {
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		found, err = tx.SessionByID(ctx, id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && !s.Now().Before(found.Expires) {
+		return store.Session{}, nil
+	}
+	return found, err
+}
+
+// Entered returns the applications that were entered in a session.
+func (s *Sessions) Entered(ctx context.Context, id string) (all []store.Membership, err error) {
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		all, err = tx.Memberships(ctx, id)
+		return err
+	})
+	return all, err
+}
+
+// Of returns the living sessions of somebody, the last seen first.
+func (s *Sessions) Of(ctx context.Context, u ident.UserID) (alive []store.Session, err error) {
+	now := s.Now()
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		all, err := tx.SessionsOf(ctx, u)
+		alive = nil
+		for _, one := range all {
+			if now.Before(one.Expires) {
+				alive = append(alive, one)
+			}
+		}
+		return err
+	})
+	return alive, err
+}
+
+// End ends a session, which may have ended by itself meanwhile.
+func (s *Sessions) End(ctx context.Context, one store.Session, why string) error {
+	now := s.Now().UTC()
+	return s.Store.Update(ctx, func(tx store.Tx) error {
+		err := tx.EndSession(ctx, one.ID, now)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Record(ctx, audit.Event{
+			Type: audit.SessionEnded, At: now, OK: true, User: string(one.User), Target: one.ID, Reason: why, Source: obs.SourceOf(ctx),
+		})
+	})
+}
+
+// EndAll signs somebody out everywhere, except perhaps in one session: browsers, and by their refresh tokens all
+// applications. It returns how many sessions ended.
+func (s *Sessions) EndAll(ctx context.Context, u ident.UserID, except, why string) (n int, err error) {
+	now := s.Now().UTC()
+	err = s.Store.Update(ctx, func(tx store.Tx) error {
+		if n, err = tx.EndSessionsOf(ctx, u, except, now); err != nil {
+			return err
+		}
+		if _, err := tx.RevokeGrantsOf(ctx, u, ""); err != nil {
+			return err
+		}
+		return tx.Record(ctx, audit.Event{
+			Type: audit.SessionEnded, At: now, OK: true, User: string(u), Reason: why, Source: obs.SourceOf(ctx),
+		})
+	})
+	return n, err
+}
+
+// Ticket is what a form carries that acts in a session, so that only our own pages can have sent it (S-41).
+func (s *Sessions) Ticket(one store.Session) secret.Text {
+	return s.Keys.Token(secret.MACSession, "ticket", one.ID)
+}
+
+// Tells reports whether what a form carried is the session's ticket.
+func (s *Sessions) Tells(one store.Session, ticket secret.Text) bool {
+	want := secret.DigestOf(secret.SessionValue, s.Ticket(one).Reveal())
+	return one.ID != "" && want.Equal(secret.DigestOf(secret.SessionValue, ticket.Reveal()))
+}
+
+// How applications are told: one call at a time may take so long, and who did not take it is called again later, each
+// time twice as late.
+const (
+	callTime  = 5 * time.Second
+	lease     = time.Minute
+	atOnce    = 20
+	firstWait = 2 * time.Second
+)
+
+// A logoutToken is the claims of what an application is told (OpenID Connect Back-Channel Logout 2.4).
+type logoutToken struct {
+	Issuer   string         `json:"iss"`
+	Audience oauth.ClientID `json:"aud"`
+	Issued   int64          `json:"iat"`
+	Expires  int64          `json:"exp"`
+	ID       string         `json:"jti"`
+	Events   map[string]any `json:"events"`
+	Subject  ident.UserID   `json:"sub"`
+	Session  string         `json:"sid"`
+}
+
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// Tell tells applications of sessions that ended, until nothing is due.
+func (s *Sessions) Tell(ctx context.Context) error {
+	for {
+		now := s.Now().UTC()
+		due, err := s.due(ctx, now)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		for _, l := range due {
+			if err := s.tell(ctx, l, now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// due looks before it leases: nearly always there is nothing, and looking costs nobody a commit.
+func (s *Sessions) due(ctx context.Context, now time.Time) (all []store.Logout, err error) {
+	waiting := false
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		waiting, err = tx.LogoutsDue(ctx, now)
+		return err
+	})
+	if err != nil || !waiting {
+		return nil, err
+	}
+	err = s.Store.Update(ctx, func(tx store.Tx) error {
+		all, err = tx.LeaseLogouts(ctx, now, now.Add(lease), atOnce)
+		return err
+	})
+	return all, err
+}
+
+func (s *Sessions) tell(ctx context.Context, l store.Logout, now time.Time) error {
+	var client oauth.Client
+	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
+		client, err = tx.Client(ctx, l.Client)
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if client.BackChannelLogout == "" || client.Disabled {
+		return s.settle(ctx, l.ID, nil)
+	}
+	failed := s.call(ctx, client, l, now)
+	ev := audit.Event{Type: audit.LogoutTold, At: now, OK: failed == nil, User: string(l.User), Client: string(l.Client), Target: l.Session}
+	if failed == nil {
+		return s.settle(ctx, l.ID, &ev)
+	}
+	s.Log.WarnContext(ctx, "session: an application was not told of a logout", "client", string(l.Client), "attempt", l.Attempts+1, "error", failed)
+	next := now.Add(firstWait << min(l.Attempts, 10))
+	if next.Before(l.Ends) {
+		return s.Store.Update(ctx, func(tx store.Tx) error { return tx.PostponeLogout(ctx, l.ID, next) })
+	}
+	ev.Type, ev.Reason = audit.LogoutNotTold, "given up after an hour"
+	return s.settle(ctx, l.ID, &ev)
+}
+
+func (s *Sessions) call(ctx context.Context, client oauth.Client, l store.Logout, now time.Time) error {
+	token, err := s.Sign(ctx, logoutToken{
+		Issuer: s.Issuer(l.Server), Audience: l.Client, Issued: now.Unix(), Expires: now.Add(2 * time.Minute).Unix(), ID: "LO." + ident.NewID(""),
+		Events: map[string]any{logoutEvent: struct{}{}}, Subject: l.User, Session: l.Session,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithTimeout(ctx, callTime)
+	defer end()
+	return s.Post(ctx, client.BackChannelLogout, token)
+}
+
+func (s *Sessions) settle(ctx context.Context, id string, ev *audit.Event) error {
+	return s.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.DropLogout(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if ev == nil {
+			return nil
+		}
+		return tx.Record(ctx, *ev)
+	})
+}
