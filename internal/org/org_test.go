@@ -28,6 +28,7 @@ import (
 	"latchkey.dev/internal/store/postgres"
 	"latchkey.dev/internal/store/sqlite"
 	"latchkey.dev/internal/store/storetest"
+	"latchkey.dev/internal/strict"
 	"latchkey.dev/internal/testkit"
 )
 
@@ -298,7 +299,7 @@ func TestAFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 		f := read(t, "org.yaml", broken)
 		for _, dry := range []bool{true, false} {
 			_, err := o.Apply(ctx, f, org.How{DryRun: dry})
-			var p *org.Problems
+			var p *strict.Problems
 			if !errors.As(err, &p) || len(p.All) != 2 || p.All[0].Line != 4 || p.All[1].Line != 18 {
 				t.Fatalf("dry run %v: %v", dry, err)
 			}
@@ -430,7 +431,7 @@ func TestProblems(t *testing.T) {
 	text, err := os.ReadFile("testdata/wrong.yaml")
 	must(t, err)
 	_, err = org.Read("wrong.yaml", text)
-	var p *org.Problems
+	var p *strict.Problems
 	if !errors.As(err, &p) {
 		t.Fatalf("got %v", err)
 	}
