@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"latchkey.dev/internal/org"
+	"latchkey.dev/internal/strict"
 )
 
 type applyCommand struct {
@@ -51,7 +52,7 @@ func textOf(name string) ([]byte, error) {
 
 // problems prints what is wrong with the file as JSON, too, if JSON is asked for.
 func (c applyCommand) problems(out io.Writer, err error) error {
-	var p *org.Problems
+	var p *strict.Problems
 	if c.JSON && errors.As(err, &p) {
 		return errors.Join(fmt.Errorf("%s: nothing was changed", c.File), printJSON(out, p))
 	}

@@ -99,6 +99,9 @@ func TestKeysBackupsAndMigrationsAtThePrompt(t *testing.T) {
 	if did := p.must("migrate"); did != strings.ReplaceAll(would, "would do", "did") {
 		t.Errorf("S-84: it would do\n%s\nand did\n%s", would, did)
 	}
+	if told := p.must("event", "list", "--type", "schema.migrated", "--json"); strings.Count(told, "schema.migrated") != 1 || !strings.Contains(told, "prompt:") || !strings.Contains(told, "00001_begin.sql") {
+		t.Errorf("S-71: of a migration and its rehearsal the audit log says %s", told)
+	}
 	if again := p.must("migrate"); !strings.Contains(again, "up to date") {
 		t.Errorf("a second time it says %s", again)
 	}

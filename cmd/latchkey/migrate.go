@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/config"
+	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/sqlstore"
 )
 
@@ -28,6 +33,11 @@ func (c migrateCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if !c.DryRun && len(names) > 0 {
+		if err := c.record(ctx, settings, names); err != nil {
+			return fmt.Errorf("the schema is up to date, and that cannot be recorded: %w", err)
+		}
+	}
 	if c.JSON {
 		return printJSON(out, struct {
 			DryRun     bool     `json:"dry_run"`
@@ -43,4 +53,20 @@ func (c migrateCommand) Run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	return err
+}
+
+// record tells the audit log who migrated, once the schema is one that has a place for it.
+func (c migrateCommand) record(ctx context.Context, settings config.Config, names []string) error {
+	keys, err := openKeys(ctx, settings.Keys)
+	if err != nil {
+		return err
+	}
+	db, err := openStore(ctx, settings, keys, prompt(), sqlstore.LeaveSchema)
+	if err != nil {
+		return err
+	}
+	event := atPrompt(audit.SchemaMigrated)
+	event.Target, event.Reason = "schema", strings.Join(names, " ")
+	err = db.Update(ctx, func(tx store.Tx) error { return tx.Record(ctx, event) })
+	return errors.Join(err, db.Close())
 }

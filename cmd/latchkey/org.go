@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/user"
 	"strings"
@@ -28,11 +29,17 @@ type managed struct {
 
 // with opens the organisation for f. It may run while servers do: the database is all they share.
 func (m managed) with(ctx context.Context, f func(*org.Org) error) error {
-	_, _, db, err := m.open(ctx, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	settings, _, db, err := m.open(ctx, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}
-	err = f(org.New(org.Config{Store: db, Passwords: password.DefaultParams(), Now: time.Now, Actor: actor()}))
+	host := settings.Origin
+	if u, err := url.Parse(settings.Origin); err == nil {
+		host = u.Hostname()
+	}
+	err = f(org.New(org.Config{
+		Store: db, Passwords: password.DefaultParams(), Now: time.Now, Actor: actor(), Mail: settings.Messages.Mail != nil, Host: host,
+	}))
 	return errors.Join(err, db.Close())
 }
 

@@ -19,6 +19,7 @@ var Floors = []Floor{
 			{Path: "internal/audit"},
 			{Path: "internal/policy"},
 			{Path: "internal/limit"},
+			{Path: "internal/strict"}, // files that people write
 			{Path: "internal/notice"},
 			{Path: "internal/obs", Beside: []string{"internal/audit"}}, // a request's source is what events say of it
 			{Path: "internal/gateway"},                                 // what carries a text, as an interface

@@ -20,6 +20,7 @@ const (
 
 	BackupMade     Type = "backup.made"
 	BackupRestored Type = "backup.restored"
+	SchemaMigrated Type = "schema.migrated"
 
 	LogExported Type = "audit.exported"
 	LogTrimmed  Type = "audit.trimmed"

@@ -85,6 +85,7 @@ var Meanings = map[Type]string{
 	MasterKeyChanged:  "another master key seals from now on",
 	BackupMade:        "a backup was made",
 	BackupRestored:    "a backup was restored",
+	SchemaMigrated:    "an operator brought the schema up to date",
 	LogExported:       "the audit log was exported",
 	LogTrimmed:        "events older than the retention were removed",
 }

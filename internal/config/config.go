@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/strict"
 )
 
 // A Config is how a process runs. Each section has a file of its own here.
@@ -109,38 +110,38 @@ func Dev(production bool) Config {
 
 // Check reports every problem at once: nobody wants to fix a file line by line.
 func (c Config) Check() error {
-	p := &problems{}
+	p := &strict.Problems{}
 	c.check(p)
-	return p.err()
+	return p.Err()
 }
 
-func (c Config) check(p *problems) {
+func (c Config) check(p *strict.Problems) {
 	host, port, err := net.SplitHostPort(c.Listen)
 	switch {
 	case err != nil || port == "":
-		p.at("listen", "%q is not host:port", c.Listen)
+		p.At("listen", "%q is not host:port", c.Listen)
 	case c.Dev && !loopback(host):
-		p.at("listen", "latchkey dev hands out codes and passwords to whoever asks, so it listens on this machine alone: "+
+		p.At("listen", "latchkey dev hands out codes and passwords to whoever asks, so it listens on this machine alone: "+
 			"%q is not 127.0.0.1, [::1] or localhost", c.Listen)
 	}
 	if c.Data == "" {
-		p.at("data", "say where database and keys live")
+		p.At("data", "say where database and keys live")
 	}
 	u, err := url.Parse(c.Origin)
 	if c.Origin != "" || !c.Dev {
 		switch {
 		case err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
-			p.at("origin", "%q is not like https://id.example", c.Origin)
+			p.At("origin", "%q is not like https://id.example", c.Origin)
 		case u.Path+u.RawQuery+u.Fragment != "" || u.User != nil:
-			p.at("origin", "%q is more than scheme and host: clients look for us at the root", c.Origin)
+			p.At("origin", "%q is more than scheme and host: clients look for us at the root", c.Origin)
 		}
 	}
 	if !c.Dev {
 		if c.AnyLoopback {
-			p.at("any_loopback", "only latchkey dev has clients that take every loopback redirect (S-54)")
+			p.At("any_loopback", "only latchkey dev has clients that take every loopback redirect (S-54)")
 		}
 		if c.Countries == nil {
-			p.at("countries", "say which may be texted; none is an empty list (S-31)")
+			p.At("countries", "say which may be texted; none is an empty list (S-31)")
 		}
 		c.TLS.check(p, c)
 		c.Database.check(p)
@@ -153,7 +154,7 @@ func (c Config) check(p *problems) {
 	c.Traces.check(p)
 	c.Retention.check(p)
 	if c.UnknownUsers != Hide && c.UnknownUsers != Reveal {
-		p.at("unknown_users", "%q is neither hide nor reveal (S-24)", c.UnknownUsers)
+		p.At("unknown_users", "%q is neither hide nor reveal (S-24)", c.UnknownUsers)
 	}
 	for _, span := range []struct {
 		name    string
@@ -165,14 +166,14 @@ func (c Config) check(p *problems) {
 		{"codes.lifetime", c.Codes.Lifetime, 10 * time.Minute},
 	} {
 		if span.is <= 0 || span.is > span.max {
-			p.at(span.name, "%s is not between 0 and %s", span.is, span.max)
+			p.At(span.name, "%s is not between 0 and %s", span.is, span.max)
 		}
 	}
 	if c.Codes.Tries < 1 || c.Codes.Tries > 10 {
-		p.at("codes.tries", "%d is not between 1 and 10", c.Codes.Tries)
+		p.At("codes.tries", "%d is not between 1 and 10", c.Codes.Tries)
 	}
 	if c.Codes.PerFactor < 1 || c.Codes.HardStop < c.Codes.PerFactor {
-		p.at("codes", "suspending after %d wrong codes and for good after %d makes no sense", c.Codes.PerFactor, c.Codes.HardStop)
+		p.At("codes", "suspending after %d wrong codes and for good after %d makes no sense", c.Codes.PerFactor, c.Codes.HardStop)
 	}
 }
 

@@ -1,5 +1,7 @@
 package config
 
+import "latchkey.dev/internal/strict"
+
 // Database says where everything is kept: one of the two.
 type Database struct {
 	Migrate  Migrate   `yaml:"migrate" doc:"When a schema that is older than the program is brought up to date. start: when a server starts. command: by latchkey migrate, and until then no server starts. By default start for SQLite, command for PostgreSQL. An empty database gets its schema in any case."`
@@ -36,16 +38,16 @@ type Postgres struct {
 
 func defaultDatabase() Database { return Database{} }
 
-func (d Database) check(p *problems) {
+func (d Database) check(p *strict.Problems) {
 	if d.Migrate != "" && d.Migrate != MigrateAtStart && d.Migrate != MigrateByCommand {
-		p.at("database.migrate", "%q is neither start nor command", d.Migrate)
+		p.At("database.migrate", "%q is neither start nor command", d.Migrate)
 	}
 	switch {
 	case d.SQLite != nil && d.Postgres != nil:
-		p.at("database", "sqlite or postgres, not both")
+		p.At("database", "sqlite or postgres, not both")
 	case d.Postgres != nil && !d.Postgres.URL.Given():
-		p.at("database.postgres.url", "say which database, as a file or a variable that holds its URL: there is a password in it")
+		p.At("database.postgres.url", "say which database, as a file or a variable that holds its URL: there is a password in it")
 	case d.Postgres != nil && (d.Postgres.Connections < 0 || d.Postgres.Connections > 1000):
-		p.at("database.postgres.connections", "%d is not between 1 and 1000, nor 0 for the default of 32", d.Postgres.Connections)
+		p.At("database.postgres.connections", "%d is not between 1 and 1000, nor 0 for the default of 32", d.Postgres.Connections)
 	}
 }

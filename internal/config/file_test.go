@@ -2,12 +2,15 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"latchkey.dev/internal/strict"
 )
 
 // complete is a file that production takes, with a master key that is there.
@@ -52,21 +55,21 @@ func TestReadNamesEveryProblemWithItsLine(t *testing.T) {
 		want []string // a piece of each, in order
 	}{
 		"complete":             {"", nil},
-		"misspelled":           {"listne: :443\nproxies: [10.0.0.0/8]\n", []string{`latchkey.yaml:7: listne: there is no such setting; is it "listen"?`}},
-		"misspelled, deep":     {"codes:\n  trys: 3\n", []string{`latchkey.yaml:8: codes.trys: there is no such setting; is it "tries"?`}},
-		"of another world":     {"kubernetes: yes\n", []string{"latchkey.yaml:7: kubernetes: there is no such setting"}},
+		"misspelled":           {"listne: :443\nproxies: [10.0.0.0/8]\n", []string{`latchkey.yaml:7: listne: there is no such key; is it "listen"?`}},
+		"misspelled, deep":     {"codes:\n  trys: 3\n", []string{`latchkey.yaml:8: codes.trys: there is no such key; is it "tries"?`}},
+		"of another world":     {"kubernetes: yes\n", []string{"latchkey.yaml:7: kubernetes: there is no such key"}},
 		"twice":                {"data: /elsewhere\n", []string{"latchkey.yaml:7: data: is there twice"}},
 		"words for a number":   {"codes: {tries: many}\n", []string{`codes.tries: "many" is not a whole number`}},
 		"a number for a time":  {"flow:\n  idle: 30\n", []string{`latchkey.yaml:8: flow.idle: "30" is not a time like 90s or 24h`}},
 		"a number for text":    {"listen: 443\n", []string{`latchkey.yaml:7: listen: write "443" in quotes: it is text`}},
 		"no network":           {"proxies: [10.0.0.1]\n", []string{`latchkey.yaml:7: proxies[0]: "10.0.0.1" is not a network`}},
-		"a list for a section": {"codes: [1]\n", []string{"codes: is a section"}},
+		"a list for a section": {"codes: [1]\n", []string{"codes: has keys of its own"}},
 		"a section for a list": {"proxies: {a: b}\n", []string{"proxies: is a list"}},
 		"two of two kinds": {"codes: {tries: 0}\nflow:\n  idle: 9h\n",
 			[]string{"latchkey.yaml:7: codes.tries: 0 is not between", "latchkey.yaml:9: flow.idle: 9h0m0s is not between"}},
 		"a secret from nowhere":         {"database: {postgres: {url: {env: NOBODY_SET_THIS}}}\n", []string{"database.postgres.url: the environment has no NOBODY_SET_THIS"}},
 		"a secret from two places":      {"database: {postgres: {url: {env: A, file: B}}}\n", []string{"not from both"}},
-		"a secret in the file":          {"database: {postgres: {url: postgres://me:pw@there}}\n", []string{"database.postgres.url: is a section with keys of its own"}},
+		"a secret in the file":          {"database: {postgres: {url: postgres://me:pw@there}}\n", []string{"database.postgres.url: has keys of its own"}},
 		"two databases":                 {"database: {sqlite: {}, postgres: {url: {env: PATH}}}\n", []string{"sqlite or postgres, not both"}},
 		"https that nobody speaks":      {"listen: :443\n", []string{"tls: nobody speaks https"}},
 		"a certificate without its key": {"tls: {cert: a.pem}\n", []string{"tls: a certificate and its key come together"}},
@@ -105,15 +108,10 @@ func TestAnEmptyFileSaysWhatIsMissing(t *testing.T) {
 
 func TestWhatPrintDefaultPrintsIsTheDefault(t *testing.T) {
 	printed := PrintDefault()
-	p := &problems{lines: map[string]int{}}
-	root, err := document(printed)
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, printed)
-	}
+	p := &strict.Problems{}
 	c := Default()
 	c.Codes.Tries, c.Flow.Idle, c.Listen = 99, 1, "" // what is printed must say these again
-	decoder{p}.value(root, reflect.ValueOf(&c).Elem(), "")
-	if err := p.err(); err != nil {
+	if err := errors.Join(strict.Read(printed, &c, p), p.Err()); err != nil {
 		t.Fatalf("%v in\n%s", err, printed)
 	}
 	if !reflect.DeepEqual(c, Default()) {
@@ -128,11 +126,11 @@ func TestEverySettingIsPrintedAndExplained(t *testing.T) {
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
 			typ = typ.Elem()
 		}
-		if typ.Kind() != reflect.Struct || scalar(typ) {
+		if typ.Kind() != reflect.Struct || strict.Scalar(typ) {
 			return
 		}
-		for name, f := range fieldsOf(typ) {
-			at := join(path, name)
+		for name, f := range strict.Fields(typ) {
+			at := strict.Join(path, name)
 			if f.Tag.Get("doc") == "" {
 				t.Errorf("%s has no word about it", at)
 			}
@@ -153,7 +151,7 @@ func TestTheSchemaIsOne(t *testing.T) {
 	if err := json.Unmarshal(Schema(), &schema); err != nil {
 		t.Fatal(err)
 	}
-	if len(schema.Properties) != len(fieldsOf(reflect.TypeFor[Config]())) || schema.AdditionalProperties == nil || *schema.AdditionalProperties {
+	if len(schema.Properties) != len(strict.Fields(reflect.TypeFor[Config]())) || schema.AdditionalProperties == nil || *schema.AdditionalProperties {
 		t.Errorf("the schema is %s", Schema())
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"latchkey.dev/internal/gateway/vonage"
 	"latchkey.dev/internal/gateway/webhook"
 	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/strict"
 )
 
 // A Gateway carries text messages: one of the kinds below.
@@ -146,10 +147,10 @@ func headers(named map[string]Secret) courier.Headers {
 	return all
 }
 
-func (g Gateway) check(p *problems, at string) {
+func (g Gateway) check(p *strict.Problems, at string) {
 	all := g.kinds()
 	if len(all) != 1 {
-		p.at(at, "says twilio, vonage, aws, webhook, hook or kannel, one of them")
+		p.At(at, "says twilio, vonage, aws, webhook, hook or kannel, one of them")
 	}
 	for _, k := range all {
 		complain(p, at+"."+k.key, k.config.Check())
@@ -157,13 +158,13 @@ func (g Gateway) check(p *problems, at string) {
 }
 
 // complain repeats what a gateway says of its settings, a problem at a time.
-func complain(p *problems, at string, err error) {
+func complain(p *strict.Problems, at string, err error) {
 	if err == nil {
 		return
 	}
 	for words := range strings.Lines(err.Error()) {
 		_, words, _ = strings.Cut(strings.TrimSpace(words), ": ") // the kind, which the path says
-		p.at(at, "%s", words)
+		p.At(at, "%s", words)
 	}
 }
 
@@ -174,7 +175,7 @@ func (m Mail) config() smtp.Config {
 	return smtp.Config{Name: "mail", Host: m.Host, Port: m.Port, TLS: m.TLS, Username: m.Username, Password: m.Password.Text(), From: m.From}
 }
 
-func (m Mail) check(p *problems) { complain(p, "messages.mail", m.config().Check()) }
+func (m Mail) check(p *strict.Problems) { complain(p, "messages.mail", m.config().Check()) }
 
 // Open makes the gateway of a configuration that was checked.
 func (m Mail) Open() (gateway.Gateway, error) { return smtp.New(m.config()) }

@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+
+	"latchkey.dev/internal/strict"
+)
 
 // Keys are the master keys (S-67, S-70).
 type Keys struct {
@@ -14,9 +18,9 @@ type MasterKey struct {
 	Command []string `yaml:"command,omitempty" doc:"a program and its arguments that prints it, a call to a key management service for instance; no shell, 30 seconds"`
 }
 
-func (k Keys) check(p *problems) {
+func (k Keys) check(p *strict.Problems) {
 	if len(k.Master) == 0 {
-		p.at("keys.master", "say where the master key is; latchkey key new makes one (S-70)")
+		p.At("keys.master", "say where the master key is; latchkey key new makes one (S-70)")
 	}
 	for i, m := range k.Master {
 		given := 0
@@ -26,7 +30,7 @@ func (k Keys) check(p *problems) {
 			}
 		}
 		if given != 1 || len(m.Command) > 0 && m.Command[0] == "" {
-			p.at(fmt.Sprintf("keys.master[%d]", i), "name a file, a variable or a command, one of them")
+			p.At(fmt.Sprintf("keys.master[%d]", i), "name a file, a variable or a command, one of them")
 		}
 	}
 }

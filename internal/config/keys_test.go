@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"latchkey.dev/internal/strict"
 )
 
 func TestS70_MasterKeysAreNamedOneWayEach(t *testing.T) {
@@ -16,12 +18,12 @@ func TestS70_MasterKeysAreNamedOneWayEach(t *testing.T) {
 		"two ways":            {[]MasterKey{{File: "k", Env: "K"}, {Env: "K", Command: []string{"kms"}}}, 2},
 		"an empty command":    {[]MasterKey{{Command: []string{""}}}, 1},
 	} {
-		p := &problems{}
+		p := &strict.Problems{}
 		Keys{test.keys}.check(p)
-		if len(p.all) != test.bad {
-			t.Errorf("%s: %d problems: %v", name, len(p.all), p.err())
+		if len(p.All) != test.bad {
+			t.Errorf("%s: %d problems: %v", name, len(p.All), p.Err())
 		}
-		for _, one := range p.all {
+		for _, one := range p.All {
 			if !strings.HasPrefix(one.Path, "keys.master") {
 				t.Errorf("%s: a problem of %s", name, one.Path)
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/strict"
 )
 
 // Limits are how much anybody may try and ask (S-26, S-50, S-52, S-85).
@@ -49,7 +50,7 @@ func defaultLimits() Limits {
 	}
 }
 
-func (l Limits) check(p *problems) {
+func (l Limits) check(p *strict.Problems) {
 	for _, n := range []struct {
 		name string
 		is   int
@@ -66,17 +67,17 @@ func (l Limits) check(p *problems) {
 		{"connections.all", l.Connections.All, 1_000_000},
 	} {
 		if n.is < 1 || n.is > n.max {
-			p.at("limits."+n.name, "%d is not between 1 and %d", n.is, n.max)
+			p.At("limits."+n.name, "%d is not between 1 and %d", n.is, n.max)
 		}
 	}
 	if l.Passwords.HardStop < l.Passwords.PerSource {
-		p.at("limits.passwords", "stopping an account after %d wrong passwords and a source after %d makes no sense", l.Passwords.HardStop, l.Passwords.PerSource)
+		p.At("limits.passwords", "stopping an account after %d wrong passwords and a source after %d makes no sense", l.Passwords.HardStop, l.Passwords.PerSource)
 	}
 	if l.Passwords.Rest < time.Second || l.Passwords.MaxRest < l.Passwords.Rest {
-		p.at("limits.passwords.rest", "%s, doubling to %s, is no rest", l.Passwords.Rest, l.Passwords.MaxRest)
+		p.At("limits.passwords.rest", "%s, doubling to %s, is no rest", l.Passwords.Rest, l.Passwords.MaxRest)
 	}
 	if l.Requests.AtOnce < 0 {
-		p.at("limits.requests.at_once", "%d is less than none", l.Requests.AtOnce)
+		p.At("limits.requests.at_once", "%d is less than none", l.Requests.AtOnce)
 	}
 }
 

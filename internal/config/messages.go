@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/strict"
 )
 
 // Messages says how texts and e-mail leave the house.
@@ -27,6 +28,9 @@ type Messages struct {
 type Country string
 
 var country = regexp.MustCompile(`^([1-9][0-9]{0,2}|[A-Z]{2})$`)
+
+// Kind is what one looks like.
+func (Country) Kind() string { return "a calling code like 49 or a region like JM" }
 
 // UnmarshalText takes 49 and DE.
 func (c *Country) UnmarshalText(text []byte) error {
@@ -72,6 +76,9 @@ func (all Countries) Regions() []string {
 type Money int64
 
 const million = 6 // digits
+
+// Kind is what one looks like.
+func (Money) Kind() string { return "an amount like 0.075" }
 
 // UnmarshalText takes 12, 0.075.
 func (m *Money) UnmarshalText(text []byte) error {
@@ -154,15 +161,15 @@ func (m Messages) ReportsTo(origin string) string {
 
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 
-func (m Messages) check(p *problems) {
+func (m Messages) check(p *strict.Problems) {
 	names := map[string]bool{}
 	for i, g := range m.Gateways {
 		at := fmt.Sprintf("messages.gateways[%d]", i)
 		switch {
 		case !name.MatchString(g.Name):
-			p.at(at+".name", "%q is no name of up to 32 small letters, digits, - and _", g.Name)
+			p.At(at+".name", "%q is no name of up to 32 small letters, digits, - and _", g.Name)
 		case names[g.Name]:
-			p.at(at+".name", "there are two gateways %q", g.Name)
+			p.At(at+".name", "there are two gateways %q", g.Name)
 		}
 		names[g.Name] = true
 		g.check(p, at)
@@ -170,9 +177,9 @@ func (m Messages) check(p *problems) {
 	through := func(at string, all ...string) {
 		for i, n := range all {
 			if !names[n] {
-				p.at(at, "there is no gateway %q", n)
+				p.At(at, "there is no gateway %q", n)
 			} else if slices.Contains(all[:i], n) {
-				p.at(at, "names %q twice", n)
+				p.At(at, "names %q twice", n)
 			}
 		}
 	}
@@ -182,23 +189,23 @@ func (m Messages) check(p *problems) {
 		at := fmt.Sprintf("messages.routes[%d]", i)
 		through(at+".through", r.Through...)
 		if len(r.Through) == 0 {
-			p.at(at+".through", "names no gateway; to send nothing to a country, leave it out of countries")
+			p.At(at+".through", "names no gateway; to send nothing to a country, leave it out of countries")
 		}
 		if len(r.Countries) == 0 {
 			defaults++
 		}
 		for _, c := range r.Countries {
 			if routed[c] {
-				p.at(at+".countries", "there are two routes for %s", c)
+				p.At(at+".countries", "there are two routes for %s", c)
 			}
 			routed[c] = true
 		}
 	}
 	if defaults > 1 {
-		p.at("messages.routes", "two routes are for all countries that have none of their own")
+		p.At("messages.routes", "two routes are for all countries that have none of their own")
 	}
 	if len(m.Currency) != 3 || strings.ToUpper(m.Currency) != m.Currency {
-		p.at("messages.currency", "%q is not three capital letters", m.Currency)
+		p.At("messages.currency", "%q is not three capital letters", m.Currency)
 	}
 	for i, one := range m.Prices {
 		if one.Gateway != "" {
@@ -210,12 +217,12 @@ func (m Messages) check(p *problems) {
 	for i, b := range m.Budgets.Countries {
 		b.Budget.check(p, fmt.Sprintf("messages.budgets.countries[%d].budget", i))
 		if len(b.Countries) == 0 {
-			p.at(fmt.Sprintf("messages.budgets.countries[%d].countries", i), "says no country")
+			p.At(fmt.Sprintf("messages.budgets.countries[%d].countries", i), "says no country")
 		}
 	}
 	if m.Reports != "" && m.Reports != noReports {
 		if u, err := url.Parse(m.Reports); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery+u.Fragment != "" {
-			p.at("messages.reports", "%q is not like https://id.example", m.Reports)
+			p.At("messages.reports", "%q is not like https://id.example", m.Reports)
 		}
 	}
 	if m.Mail != nil {
@@ -224,8 +231,8 @@ func (m Messages) check(p *problems) {
 }
 
 // check refuses budgets without an end: nobody is to find out from the bill (S-35).
-func (b Budget) check(p *problems, at string) {
+func (b Budget) check(p *strict.Problems, at string) {
 	if b.Hour < 1 || b.Day < 1 {
-		p.at(at, "say how many texts may leave in an hour and in a day; to send none, leave the country out of countries (S-35)")
+		p.At(at, "say how many texts may leave in an hour and in a day; to send none, leave the country out of countries (S-35)")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"latchkey.dev/internal/strict"
 )
 
 // PrintDefault is a latchkey.yaml with every setting there is, what it means, and its default. What has none
@@ -31,7 +33,7 @@ func (w *writer) line(depth int, text string) {
 // section writes the settings of a struct; off as comments.
 func (w *writer) section(v reflect.Value, depth int, off bool) {
 	for _, f := range reflect.VisibleFields(v.Type()) {
-		name := nameOf(f)
+		name := strict.Name(f)
 		if name == "" {
 			continue
 		}
@@ -49,7 +51,7 @@ func (w *writer) setting(name string, v reflect.Value, depth int, off bool) {
 	hash := map[bool]string{true: "#"}
 	t := v.Type()
 	switch {
-	case scalar(t):
+	case strict.Scalar(t):
 		off = off || v.IsZero() && v.Kind() == reflect.String
 		w.line(depth, hash[off]+name+": "+text(v))
 	case t.Kind() == reflect.Struct:
@@ -63,7 +65,7 @@ func (w *writer) setting(name string, v reflect.Value, depth int, off bool) {
 			inner = v.Elem()
 		}
 		w.section(inner, depth+1, off || v.IsNil())
-	case t.Kind() == reflect.Slice && scalar(t.Elem()):
+	case t.Kind() == reflect.Slice && strict.Scalar(t.Elem()):
 		var all []string
 		for i := range v.Len() {
 			all = append(all, text(v.Index(i)))
@@ -156,7 +158,7 @@ func Schema() []byte {
 
 func schemaOf(t reflect.Type, v reflect.Value) map[string]any {
 	switch {
-	case t == duration:
+	case t == reflect.TypeFor[time.Duration]():
 		return map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`}
 	case t == reflect.TypeFor[netip.Prefix]():
 		return map[string]any{"type": "string", "pattern": `^[0-9a-fA-F:.]+/[0-9]+$`}
@@ -181,12 +183,12 @@ func schemaOf(t reflect.Type, v reflect.Value) map[string]any {
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem(), reflect.New(t.Elem()).Elem())}
 	case reflect.Struct:
-		if scalar(t) {
+		if strict.Scalar(t) {
 			return map[string]any{"type": "string"}
 		}
 		properties := map[string]any{}
 		for _, f := range reflect.VisibleFields(t) {
-			name := nameOf(f)
+			name := strict.Name(f)
 			if name == "" {
 				continue
 			}
@@ -195,7 +197,7 @@ func schemaOf(t reflect.Type, v reflect.Value) map[string]any {
 			if doc := f.Tag.Get("doc"); doc != "" {
 				one["description"] = doc
 			}
-			if scalar(f.Type) && !value.IsZero() {
+			if strict.Scalar(f.Type) && !value.IsZero() {
 				one["default"] = plain(value)
 			}
 			properties[name] = one

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"latchkey.dev/internal/strict"
 )
 
 // TLS is how https is spoken: by certificate files, or by ACME.
@@ -24,12 +26,12 @@ type ACME struct {
 // On reports whether we speak https ourselves.
 func (t TLS) On() bool { return t.Cert != "" || t.Key != "" || t.ACME != nil }
 
-func (t TLS) check(p *problems, c Config) {
+func (t TLS) check(p *strict.Problems, c Config) {
 	if (t.Cert == "") != (t.Key == "") {
-		p.at("tls", "a certificate and its key come together")
+		p.At("tls", "a certificate and its key come together")
 	}
 	if t.ACME != nil && t.Cert != "" {
-		p.at("tls", "certificate files or acme, not both")
+		p.At("tls", "certificate files or acme, not both")
 	}
 	u, err := url.Parse(c.Origin)
 	if err != nil {
@@ -38,23 +40,23 @@ func (t TLS) check(p *problems, c Config) {
 	host, _, unsplit := net.SplitHostPort(c.Listen)
 	switch {
 	case t.On() && u.Scheme == "http":
-		p.at("tls", "the origin %s says http", c.Origin)
+		p.At("tls", "the origin %s says http", c.Origin)
 	case !t.On() && unsplit == nil && u.Scheme == "https" && !loopback(host) && len(c.Proxies) == 0:
-		p.at("tls", "nobody speaks https here: give certificate files or acme, or name the proxies that do")
+		p.At("tls", "nobody speaks https here: give certificate files or acme, or name the proxies that do")
 	}
 	if t.ACME != nil {
 		t.ACME.check(p, u.Hostname())
 	}
 }
 
-func (a ACME) check(p *problems, host string) {
+func (a ACME) check(p *strict.Problems, host string) {
 	if !a.Accept {
-		p.at("tls.acme.accept_terms", "certificates are given to those who accept the authority's terms of service")
+		p.At("tls.acme.accept_terms", "certificates are given to those who accept the authority's terms of service")
 	}
 	if host != "" && (net.ParseIP(host) != nil || !strings.Contains(host, ".")) && a.Directory == "" {
-		p.at("tls.acme", "no public authority gives certificates for %s", host)
+		p.At("tls.acme", "no public authority gives certificates for %s", host)
 	}
 	if u, err := url.Parse(a.Directory); a.Directory != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-		p.at("tls.acme.directory", "%q is not an https address", a.Directory)
+		p.At("tls.acme.directory", "%q is not an https address", a.Directory)
 	}
 }

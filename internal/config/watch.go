@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"latchkey.dev/internal/strict"
 )
 
 // Log is what is written to standard error.
@@ -22,14 +24,14 @@ func (l Log) At() (level slog.Level) {
 	return level
 }
 
-func (l Log) check(p *problems) {
+func (l Log) check(p *strict.Problems) {
 	if l.Format != "json" && l.Format != "text" {
-		p.at("log.format", "%q is neither json nor text", l.Format)
+		p.At("log.format", "%q is neither json nor text", l.Format)
 	}
 	switch l.Level {
 	case "error", "warn", "info", "debug":
 	default:
-		p.at("log.level", "%q is not error, warn, info or debug", l.Level)
+		p.At("log.level", "%q is not error, warn, info or debug", l.Level)
 	}
 }
 
@@ -49,25 +51,25 @@ func (a Admin) Network() (network, address string) {
 	return "tcp", a.Listen
 }
 
-func (a Admin) check(p *problems) {
+func (a Admin) check(p *strict.Problems) {
 	if a.Listen == "" {
 		if a.Token.Given() {
-			p.at("admin.listen", "there is a token for it, and no address")
+			p.At("admin.listen", "there is a token for it, and no address")
 		}
 		return
 	}
 	if network, address := a.Network(); network == "unix" {
 		if !strings.HasPrefix(address, "/") {
-			p.at("admin.listen", "%q is not the whole path of a socket", address)
+			p.At("admin.listen", "%q is not the whole path of a socket", address)
 		}
 	} else if host, port, err := net.SplitHostPort(address); err != nil || port == "" || !loopback(host) {
-		p.at("admin.listen", "%q is not like 127.0.0.1:4481: it shows what the public must not see, so it is this machine's alone (S-74)", a.Listen)
+		p.At("admin.listen", "%q is not like 127.0.0.1:4481: it shows what the public must not see, so it is this machine's alone (S-74)", a.Listen)
 	}
 	switch {
 	case !a.Token.Given():
-		p.at("admin.token", "name a secret: whoever reaches the listener has to bring it (S-74)")
+		p.At("admin.token", "name a secret: whoever reaches the listener has to bring it (S-74)")
 	case len(a.Token.Text().Reveal()) > 0 && len(a.Token.Text().Reveal()) < leastToken:
-		p.at("admin.token", "the token is shorter than %d letters", leastToken)
+		p.At("admin.token", "the token is shorter than %d letters", leastToken)
 	}
 }
 
@@ -79,14 +81,14 @@ type Traces struct {
 
 func defaultTraces() Traces { return Traces{Sample: 0.1} }
 
-func (t Traces) check(p *problems) {
+func (t Traces) check(p *strict.Problems) {
 	if t.OTLP != "" {
 		if u, err := url.Parse(t.OTLP); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-			p.at("traces.otlp", "not a URL like http://127.0.0.1:4318/v1/traces, without a password in it")
+			p.At("traces.otlp", "not a URL like http://127.0.0.1:4318/v1/traces, without a password in it")
 		}
 	}
 	if t.Sample < 0 || t.Sample > 1 {
-		p.at("traces.sample", "%v is not between 0 and 1", t.Sample)
+		p.At("traces.sample", "%v is not between 0 and 1", t.Sample)
 	}
 }
 
@@ -97,8 +99,8 @@ type Retention struct {
 
 func defaultRetention() Retention { return Retention{Audit: 90 * 24 * time.Hour} }
 
-func (r Retention) check(p *problems) {
+func (r Retention) check(p *strict.Problems) {
 	if r.Audit != 0 && r.Audit < 24*time.Hour {
-		p.at("retention.audit", "%s is less than a day, in which nobody could look into anything", r.Audit)
+		p.At("retention.audit", "%s is less than a day, in which nobody could look into anything", r.Audit)
 	}
 }

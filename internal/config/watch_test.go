@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/strict"
 )
 
 // TestS74_TheAdminListenerIsThisMachinesAlone, and never without a token.
@@ -15,20 +16,20 @@ func TestS74_TheAdminListenerIsThisMachinesAlone(t *testing.T) {
 		":4481": false, "0.0.0.0:4481": false, "[::]:4481": false, "10.0.0.1:4481": false, "id.example:4481": false,
 		"127.0.0.1": false, "unix:admin.sock": false,
 	} {
-		p := &problems{}
+		p := &strict.Problems{}
 		a := Admin{Listen: listen, Token: good}
 		if listen == "" {
 			a.Token = Secret{}
 		}
 		a.check(p)
-		if err := p.err(); (err == nil) != ok {
+		if err := p.Err(); (err == nil) != ok {
 			t.Errorf("%q: %v", listen, err)
 		}
 	}
 	for name, token := range map[string]Secret{"none": {}, "short": {Env: "TOKEN", value: secret.Text("hunter2")}} {
-		p := &problems{}
+		p := &strict.Problems{}
 		Admin{Listen: "127.0.0.1:4481", Token: token}.check(p)
-		if p.err() == nil {
+		if p.Err() == nil {
 			t.Errorf("token: %s", name)
 		}
 	}

@@ -9,12 +9,20 @@ import (
 	"latchkey.dev/internal/msg"
 )
 
-// How long a sign-in waits for its turn to be hashed (S-01): long when a crowd came at once, for it will be
-// through in a moment; briefly once there has been a queue for that long, for then more come than can be
-// served, and waiting makes everybody slow and helps nobody (S-85).
+// Who waits to be hashed is served late, and so is everybody behind them. A crowd that came at once, on a server that
+// had nothing to do, may take hashCrowd in all, for then it is through. Once that is more than it can do, the queue
+// is kept as long as there are places, so that nobody waits longer than a hash or two take, and new sign-ins
+// begin no faster than they can be finished (S-85). Nobody waits longer than hashPatience in any case (S-01).
 const (
 	hashPatience = 3 * time.Second
-	hashStanding = 500 * time.Millisecond
+	hashCrowd    = time.Second
+)
+
+// Beside its hash a sign-in costs about as much again in all its other steps: of every two hashes that the places could
+// do, one sign-in begins. Some may begin at the same instant, for people do not come evenly.
+const (
+	hashesPerBegin = 2
+	beginTogether  = 4 // for each place
 )
 
 // hashes are the places where passwords are hashed. Turns are given in the order of asking.
@@ -27,7 +35,9 @@ type hashes struct {
 	done    int           // since the start
 	refused int           // likewise
 	full    time.Time     // since when somebody has waited; zero: nobody waits
-	strict  time.Time     // until then the queue is kept short, though it may have been empty for a moment
+	strict  time.Time     // until then too many come, though nobody may wait at the moment
+	next    time.Time     // when somebody may begin, while too many come
+	turned  int           // who was sent away since somebody began
 }
 
 func newHashes(n int) *hashes { return &hashes{places: make(chan struct{}, n)} }
@@ -48,18 +58,17 @@ func (h *hashes) await(ctx context.Context) (leave func(), err error) {
 		return h.leaver(), nil
 	default:
 	}
-	patience, err := h.queue()
-	if err != nil {
+	if err := h.queue(); err != nil {
 		return nil, err
 	}
 	defer h.unqueue()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(hashPatience)
 	defer timer.Stop()
 	select {
 	case h.places <- struct{}{}:
 		return h.leaver(), nil
 	case <-timer.C:
-		return nil, busy("waited %s for a turn to hash", patience)
+		return nil, busy("waited %s for a turn to hash", hashPatience)
 	case <-ctx.Done():
 		return nil, busy("waiting for a turn to hash: %w", ctx.Err())
 	}
@@ -69,20 +78,19 @@ func busy(format string, args ...any) error {
 	return fault.New(fault.Unavailable, msg.TooBusy, format, args...).After(2 * time.Second)
 }
 
-// queue takes a place in the queue and says how long it may be kept, or that it is not worth it.
-func (h *hashes) queue() (time.Duration, error) {
+// queue takes a place in the queue, or says that it is not worth it.
+func (h *hashes) queue() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.full.IsZero() {
 		h.full = time.Now()
 	}
-	patience := h.patience()
-	if wait := h.wait(); wait > patience {
-		h.standing(patience)
-		return 0, busy("%d wait already, which takes %s", h.waiting, wait)
+	if wait := h.wait(); h.waiting >= cap(h.places) && (h.standing() || wait > hashCrowd) {
+		h.sentAway()
+		return busy("%d wait already, which takes %s", h.waiting, wait)
 	}
 	h.waiting++
-	return patience, nil
+	return nil
 }
 
 func (h *hashes) unqueue() {
@@ -93,22 +101,16 @@ func (h *hashes) unqueue() {
 	}
 }
 
-// patience is what there is of it now. A hash or two must always fit into it.
-func (h *hashes) patience() time.Duration {
-	if (h.full.IsZero() || time.Since(h.full) < hashPatience) && !time.Now().Before(h.strict) {
-		return hashPatience
-	}
-	return min(hashPatience, max(hashStanding, 4*h.took))
+// standing reports that this is no crowd that came at once: there has been a queue for longer than one takes, or somebody
+// was sent away lately.
+func (h *hashes) standing() bool {
+	return time.Now().Before(h.strict) || !h.full.IsZero() && time.Since(h.full) > hashCrowd
 }
 
-// standing remembers that somebody was sent away from a queue that stands. All who were come back together, and find
-// it empty for a moment: were they let in like a crowd that has come for the first time, everybody would wait long
-// again, and again. Only when nobody has been sent away for a while is the next crowd a new one.
-func (h *hashes) standing(patience time.Duration) {
-	if patience < hashPatience {
-		h.strict = time.Now().Add(hashPatience)
-	}
-}
+// sentAway remembers that more came than could be served. They all come back together, and find nobody there for a
+// moment: were they let in like a crowd that has come for the first time, everybody would wait long again, and
+// again. Only when nobody has been sent away for a while is the next crowd a new one.
+func (h *hashes) sentAway() { h.strict = time.Now().Add(hashPatience) }
 
 // wait is how long a newcomer would stand in the queue.
 func (h *hashes) wait() time.Duration {
@@ -148,10 +150,46 @@ func (e *Engine) Hashing() Hashing {
 // Overloaded reports that nobody should begin a sign-in now.
 func (e *Engine) Overloaded() bool { return e.hashes.overloaded() }
 
+// Admit decides whether somebody may begin a sign-in: while too many come, as many as can be finished.
+func (e *Engine) Admit() bool { return e.hashes.admit(time.Now()) }
+
 // overloaded reports that more passwords come than can be hashed in time: who is in the middle of a sign-in
 // is served, who would begin one is not (S-85).
 func (h *hashes) overloaded() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.waiting > 0 && (h.wait() > h.patience()/2 || time.Since(h.full) > hashPatience)
+	return h.crowded()
+}
+
+func (h *hashes) crowded() bool {
+	return h.waiting >= cap(h.places) && (h.standing() || h.wait() > hashCrowd/2)
+}
+
+// admit lets nobody begin while the queue is full, and otherwise, while too many come, one at a time. How fast follows the
+// time that a hash takes: a machine that has too much to do hashes more slowly, and fewer begin.
+func (h *hashes) admit(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.crowded() {
+		h.sentAway()
+		return false
+	}
+	if !h.standing() {
+		return true
+	}
+	each := hashesPerBegin * h.took / time.Duration(cap(h.places))
+	if together := now.Add(-beginTogether * time.Duration(cap(h.places)) * each); h.next.Before(together) {
+		h.next = together
+	}
+	if h.next.After(now) {
+		// It goes on while people wait, or come many times as fast as they may begin. Otherwise it may be over, and who
+		// is sent away was unlucky.
+		if h.turned++; h.waiting > 0 || h.turned > beginTogether {
+			h.sentAway()
+		}
+		return false
+	}
+	h.turned = 0
+	h.next = h.next.Add(each)
+	return true
 }

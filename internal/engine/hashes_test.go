@@ -59,31 +59,28 @@ func TestS85_ALongQueueIsRefusedAtOnce(t *testing.T) {
 	h := newHashes(2)
 	enter(t, h)
 	enter(t, h)
-	h.took = time.Second // three more take a second and a half: they wait, and whoever would wait longer than three seconds does not
-	wait(t, h, 3)
+	h.took = time.Second // one behind each place, however slow the machine
+	wait(t, h, 2)
 	if !h.overloaded() {
-		t.Error("a queue of two seconds is no overload")
+		t.Error("a queue of a second and a half is no overload")
 	}
-	h.mu.Lock()
-	h.waiting = 6
-	h.mu.Unlock()
 	refusedAtOnce(t, h)
-	h.mu.Lock()
-	h.waiting = 3
-	h.mu.Unlock()
+	if h.admit(time.Now()) {
+		t.Error("somebody may begin before a full queue")
+	}
 }
 
 func TestS85_ACrowdThatComesAtOnceIsNoOverload(t *testing.T) {
 	h := newHashes(2)
 	a, b := enter(t, h), enter(t, h)
 	h.took = 30 * time.Millisecond
-	ended := wait(t, h, 64)
-	if h.overloaded() {
-		t.Error("64 hashes on two cores take a second, which is no overload")
+	ended := wait(t, h, 30)
+	if h.overloaded() || !h.admit(time.Now()) {
+		t.Error("30 hashes on two cores take half a second, which is no overload")
 	}
 	a()
 	b()
-	for range 64 {
+	for range 30 {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
@@ -94,34 +91,61 @@ func TestS85_ACrowdThatComesAtOnceIsNoOverload(t *testing.T) {
 }
 
 func TestS85_AQueueThatStandsIsKeptShort(t *testing.T) {
-	h := newHashes(1)
-	leave := enter(t, h)
+	h := newHashes(2)
+	a, b := enter(t, h), enter(t, h)
 	h.took = 30 * time.Millisecond
 	ended := wait(t, h, 20)
 	h.mu.Lock()
-	h.full = h.full.Add(-hashPatience)
+	h.full = h.full.Add(-hashCrowd - time.Millisecond)
 	h.mu.Unlock()
 	if !h.overloaded() {
-		t.Error("a queue that has stood for three seconds is no overload")
+		t.Error("a queue that has stood for a second is no overload")
 	}
-	refusedAtOnce(t, h) // 21 hashes are more than half a second
-	leave()
+	refusedAtOnce(t, h)
+	a()
+	b()
 	for range 20 {
 		<-ended
 	}
 	// Who was sent away comes back and finds nobody there: that makes them no new crowd.
 	h.mu.Lock()
-	if p := h.patience(); p != hashStanding || h.waiting != 0 {
-		t.Errorf("patience %s with %d waiting, right after somebody was sent away", p, h.waiting)
+	if !h.standing() || h.waiting != 0 {
+		t.Errorf("%d wait, and the next crowd is a new one right after somebody was sent away", h.waiting)
 	}
 	h.strict = time.Now()
-	if p := h.patience(); p != hashPatience {
-		t.Errorf("patience %s when nobody has been sent away for long", p)
+	if h.standing() {
+		t.Error("a crowd is an old one when nobody has been sent away for long")
 	}
 	h.mu.Unlock()
 	enter(t, h)()
 	if h.overloaded() {
 		t.Error("overloaded with nobody there")
+	}
+}
+
+func TestS85_WhileTooManyComeAsManyBeginAsCanBeFinished(t *testing.T) {
+	h := newHashes(2)
+	h.took = 20 * time.Millisecond // a hundred hashes in a second, and so fifty sign-ins
+	now := time.Now()
+	for range 1000 {
+		if !h.admit(now) {
+			t.Fatal("nobody waits, nobody was sent away, and somebody may not begin")
+		}
+	}
+	h.sentAway()
+	begun := 0
+	for i := range 1000 {
+		h.strict = time.Now().Add(time.Hour)
+		if h.admit(now.Add(time.Duration(i) * time.Millisecond)) {
+			begun++
+		}
+	}
+	if least, most := 50, 50+beginTogether*2+1; begun < least || begun > most {
+		t.Errorf("%d began in a second, want %d to %d", begun, least, most)
+	}
+	h.strict = time.Now()
+	if !h.admit(time.Now()) || !h.admit(time.Now()) {
+		t.Error("nobody has been sent away for long, and somebody may not begin")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/strict"
 )
 
 // How says how a file is applied.
@@ -22,18 +23,18 @@ type How struct {
 
 // Apply makes the organisation what the file says, in one transaction, and returns what that took. A file that
 // is applied again changes nothing. Objects that the file does not name are left alone, unless it prunes. The
-// error is [Problems] for a file that does not fit this organisation, and then nothing is changed.
+// error is [strict.Problems] for a file that does not fit this organisation, and then nothing is changed.
 func (o *Org) Apply(ctx context.Context, f File, how How) (Plan, error) {
 	var p *planner
 	work := func(tx store.Tx) error {
-		p = &planner{org: o, ctx: ctx, file: f, how: how, problems: &Problems{File: f.name}}
+		p = &planner{org: o, ctx: ctx, file: f, how: how, problems: &strict.Problems{File: f.name, Lines: f.lines}}
 		if err := p.look(tx); err != nil {
 			return err
 		}
 		if err := p.think(tx); err != nil {
 			return err
 		}
-		return p.problems.err()
+		return p.problems.Err()
 	}
 	if how.DryRun {
 		err := o.Store.View(ctx, work)
@@ -66,7 +67,7 @@ type planner struct {
 	ctx      context.Context
 	file     File
 	how      How
-	problems *Problems
+	problems *strict.Problems
 
 	servers        []oauth.Server
 	authenticators []ident.Authenticator
@@ -137,7 +138,7 @@ func fieldNames(c Change) (names string) {
 }
 
 func (p *planner) at(path, format string, args ...any) {
-	p.problems.at(p.file.line(path), path, format, args...)
+	p.problems.At(path, format, args...)
 }
 
 func (p *planner) thinkServers() {

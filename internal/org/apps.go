@@ -10,6 +10,7 @@ import (
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/strict"
 )
 
 // findApp finds an application by id or by name.
@@ -77,7 +78,7 @@ func (o *Org) AddApp(ctx context.Context, a App) (oauth.Client, secret.Text, err
 
 // sentence turns what is wrong with a file into what is wrong with a command.
 func sentence(err error) error {
-	var p *Problems
+	var p *strict.Problems
 	if !errors.As(err, &p) {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/strict"
 )
 
 // A flaw is what is wrong with one field of an object.
@@ -40,14 +41,14 @@ func (f flaws) err() error {
 }
 
 // check finds what is wrong with a file, whatever organisation it is for.
-func (f File) check(p *Problems) {
+func (f File) check(p *strict.Problems) {
 	note := func(path string, found flaws) {
 		for _, one := range found {
 			at := path
 			if one.path != "" {
 				at += "." + one.path
 			}
-			p.at(f.line(at), at, "%s", one.said)
+			p.At(at, "%s", one.said)
 		}
 	}
 	servers, kinds, groups, names, ids := once{}, once{}, once{}, once{}, once{}

@@ -12,6 +12,7 @@ import (
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/strict"
 )
 
 // A File is org.yaml: what the organisation is to be, except for people. Each object is said in full, so a key
@@ -22,8 +23,8 @@ type File struct {
 	Groups         []Group         `yaml:"groups,omitempty" json:"groups,omitempty"`
 	Apps           []App           `yaml:"apps,omitempty" json:"apps,omitempty"`
 
-	name  string         // of the file
-	lines map[string]int // of every key in it, by path
+	name  string       // of the file
+	lines strict.Lines // of every key in it
 }
 
 // A Server is an authorization server: {origin}/oauth2/{id}.
@@ -54,6 +55,16 @@ func (s Span) String() string {
 		text = cut + "h"
 	}
 	return text
+}
+
+// Kind is what one looks like.
+func (Span) Kind() string { return "a time like 15m or 168h" }
+
+// UnmarshalText takes what people write.
+func (s *Span) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	*s = Span(d)
+	return err
 }
 
 // MarshalText writes a Span in files and answers.
@@ -117,22 +128,19 @@ func Founding() File {
 	}
 }
 
-// Read reads org.yaml. The error is [Problems]: all that can be wrong with a file by itself.
+// Read reads org.yaml. The error is [strict.Problems]: all that can be wrong with a file by itself.
 func Read(name string, text []byte) (File, error) {
-	f := File{name: name, lines: map[string]int{}}
-	p := &Problems{File: name}
-	root, err := document(text)
-	if err != nil {
-		return f, fmt.Errorf("%s: %w", name, err)
+	f := File{name: name}
+	p := &strict.Problems{File: name}
+	if err := strict.Read(text, &f, p); err != nil {
+		return f, err
 	}
-	if root != nil {
-		decoder{p, f.lines}.value(root, &f)
-	}
+	f.lines = p.Lines
 	if len(p.All) == 0 {
 		f.defaults()
 		f.check(p)
 	}
-	return f, p.err()
+	return f, p.Err()
 }
 
 // Marshal writes the file.

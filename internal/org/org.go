@@ -31,6 +31,8 @@ type Config struct {
 	Passwords password.Params
 	Now       func() time.Time
 	Actor     string // who does it, for the audit log
+	Mail      bool   // people are told by e-mail what was done to their account
+	Host      string // where they sign in, as those e-mails say
 }
 
 // An Org changes an organisation.

@@ -28,6 +28,7 @@ import (
 	"latchkey.dev/internal/store/postgres"
 	"latchkey.dev/internal/store/sqlite"
 	"latchkey.dev/internal/store/storetest"
+	"latchkey.dev/internal/strict"
 	"latchkey.dev/internal/testkit"
 )
 
@@ -298,7 +299,7 @@ func TestAFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 		f := read(t, "org.yaml", broken)
 		for _, dry := range []bool{true, false} {
 			_, err := o.Apply(ctx, f, org.How{DryRun: dry})
-			var p *org.Problems
+			var p *strict.Problems
 			if !errors.As(err, &p) || len(p.All) != 2 || p.All[0].Line != 4 || p.All[1].Line != 18 {
 				t.Fatalf("dry run %v: %v", dry, err)
 			}
@@ -430,7 +431,7 @@ func TestProblems(t *testing.T) {
 	text, err := os.ReadFile("testdata/wrong.yaml")
 	must(t, err)
 	_, err = org.Read("wrong.yaml", text)
-	var p *org.Problems
+	var p *strict.Problems
 	if !errors.As(err, &p) {
 		t.Fatalf("got %v", err)
 	}
@@ -644,6 +645,59 @@ func TestS38_AnOperatorBeginsAnewAndSetsNothing(t *testing.T) {
 		}
 		if e := last(events(t, o)); e.Type != audit.FactorReset || e.Target != "+1 XXX-XXX-0143" {
 			t.Errorf("recorded %+v", e)
+		}
+	})
+}
+
+// TestS38_WhoseAccountAnOperatorChangesIsTold holds S-04, too: an address that is known to be theirs hears of it.
+func TestS38_WhoseAccountAnOperatorChangesIsTold(t *testing.T) {
+	onBoth(t, func(t *testing.T, o *org.Org) {
+		o.Host = "id.example"
+		p := user(t, o, "ada")
+		told := func() (all []string) {
+			t.Helper()
+			must(t, o.Store.Update(ctx, func(tx store.Tx) error {
+				all = nil
+				waiting, err := tx.LeaseMessages(ctx, "test", now, now.Add(time.Minute), 10)
+				for _, m := range waiting {
+					all = append(all, m.To.Reveal()+": "+m.Body.Reveal())
+				}
+				return err
+			}))
+			return all
+		}
+		change := func() {
+			t.Helper()
+			must(t, o.Store.Update(ctx, func(tx store.Tx) error {
+				return tx.AddEnrollment(ctx, ident.Enrollment{ID: ident.EnrollmentID(ident.NewID("sms")), User: p.User.ID, Kind: ident.Phone, Secret: "+12025550143", Hint: "+1 XXX-XXX-0143", Created: now})
+			}))
+			_, err := o.ResetPhone(ctx, "ada")
+			must(t, err)
+			_, err = o.SetPassword(ctx, "ada", "green tractor 19")
+			must(t, err)
+		}
+		set := func(verified bool) {
+			t.Helper()
+			u := p.User
+			u.Email, u.EmailVerified = "ada@example.com", verified
+			must(t, o.Store.Update(ctx, func(tx store.Tx) error { return tx.PutUser(ctx, u) }))
+		}
+		set(true)
+		if change(); len(told()) != 0 {
+			t.Error("a mail waits, and there is no mail server")
+		}
+		o.Mail = true
+		set(false)
+		if change(); len(told()) != 0 {
+			t.Error("an address that nobody has shown to be theirs was written to")
+		}
+		set(true)
+		change()
+		got := told()
+		slices.Sort(got)
+		if len(got) != 2 || !strings.Contains(strings.Join(got, ""), "the phone +1 XXX-XXX-0143 was removed from ada at id.example") ||
+			!strings.Contains(strings.Join(got, ""), "the password of ada at id.example was changed") || !strings.HasPrefix(got[0], "ada@example.com: ") {
+			t.Errorf("told %q", got)
 		}
 	})
 }

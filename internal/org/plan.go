@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/strict"
 )
 
 // Action is what is done to an object.
@@ -136,7 +137,7 @@ func said(object any) []Field {
 func fieldsOf(object any) []Field { return fieldsIn(reflect.ValueOf(object), "") }
 
 func fieldsIn(v reflect.Value, within string) (all []Field) {
-	for i, key := range keysOf(v.Type()) {
+	for i, key := range strict.Keys(v.Type()) {
 		f, name := v.Field(i), within+key
 		_, isText := f.Interface().(encoding.TextMarshaler)
 		switch {

@@ -9,6 +9,7 @@ import (
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/notice"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
@@ -337,7 +338,7 @@ func (o *Org) SetPassword(ctx context.Context, name string, pass secret.Text) (P
 		if err := o.signOut(ctx, tx, u.ID); err != nil {
 			return nil, err
 		}
-		return o.one(ctx, audit.PasswordSet, audit.Event{}), nil
+		return o.one(ctx, audit.PasswordSet, audit.Event{}), o.tell(ctx, tx, u, notice.PasswordChanged, "")
 	})
 }
 
@@ -371,7 +372,7 @@ func (o *Org) ResetPhone(ctx context.Context, name string) (Person, error) {
 		if err := o.signOut(ctx, tx, u.ID); err != nil {
 			return nil, err
 		}
-		return o.one(ctx, audit.FactorReset, audit.Event{Target: gone.Hint}), nil
+		return o.one(ctx, audit.FactorReset, audit.Event{Target: gone.Hint}), o.tell(ctx, tx, u, notice.PhoneRemoved, gone.Hint)
 	})
 }
 

@@ -17,23 +17,27 @@ import (
 // served at once, and who would begin a sign-in is sent away sooner than who is in the middle of one: what
 // was begun is finished, and then there is room again.
 type load struct {
-	busy func() bool // more passwords come than can be hashed
-	most int64
-	now  atomic.Int64
+	busy  func() bool // more passwords come than can be hashed
+	admit func() bool // one more may begin
+	most  int64
+	now   atomic.Int64
 }
 
 // perCore is how many requests are served at once, for each core. Few of them compute: they wait for a hash,
 // for the disk, or for a gateway's verdict.
 const perCore = 256
 
-func newLoad(most int, busy func() bool) *load {
+func newLoad(most int, busy, admit func() bool) *load {
 	if most <= 0 {
 		most = perCore * runtime.GOMAXPROCS(0)
 	}
 	if busy == nil {
 		busy = func() bool { return false }
 	}
-	return &load{busy: busy, most: int64(most)}
+	if admit == nil {
+		admit = func() bool { return true }
+	}
+	return &load{busy: busy, admit: admit, most: int64(most)}
 }
 
 // enter lets a request in; who was let in leaves. The last quarter is for those who have begun already.
@@ -42,7 +46,7 @@ func (l *load) enter(begins bool) bool {
 	if begins {
 		most -= most / 4
 	}
-	if n <= most && !(begins && l.busy()) {
+	if n <= most && !(begins && (l.busy() || !l.admit())) {
 		return true
 	}
 	l.now.Add(-1)

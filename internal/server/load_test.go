@@ -206,3 +206,19 @@ func TestS50_ConnectionsBySourceAndInAll(t *testing.T) {
 		t.Errorf("let in %v", let)
 	}
 }
+
+func TestS85_AsManyBeginAsAreAdmitted(t *testing.T) {
+	left := 1
+	r := newRig(t, func(c *Config) { c.Admit = func() bool { left--; return left >= 0 } })
+	for _, want := range []bool{true, false} {
+		if got := r.do(request("POST", "/oauth2/default/v1/interact")); (got.StatusCode != 503) != want {
+			t.Errorf("answered %d, and one sign-in was to begin", got.StatusCode)
+		}
+	}
+	if got := r.do(request("POST", "/idp/idx/identify")); got.StatusCode == 503 || left != -1 {
+		t.Errorf("answered %d to who has begun, and was asked %d times", got.StatusCode, 1-left)
+	}
+	if r.Crowded() {
+		t.Error("who was admitted is sent away at the next step")
+	}
+}

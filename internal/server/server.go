@@ -45,6 +45,7 @@ type Config struct {
 	Clients func(context.Context) ([]oauth.Client, error)
 	Count   func(ctx context.Context, source string) (limit.Reading, error) // counts a request on IDX (S-52); nil counts none
 	Busy    func() bool                                                     // more passwords come than can be hashed (S-85); nil is never
+	Admit   func() bool                                                     // one more sign-in may begin (S-85), asked once for each; nil is always
 	IDX     http.Handler                                                    // /idp/idx/
 	OAuth   http.Handler                                                    // /oauth2/ and /.well-known/
 	Reports http.Handler                                                    // /messages/: what carriers say of messages; nil is nothing
@@ -79,7 +80,7 @@ func New(c Config) (*Server, error) {
 	if c.Pages == nil {
 		c.Pages = http.NotFoundHandler()
 	}
-	s := &Server{Config: c, origin: u.Scheme + "://" + u.Host, origins: &origins{read: c.Clients, log: c.Log}, load: newLoad(c.Requests, c.Busy)}
+	s := &Server{Config: c, origin: u.Scheme + "://" + u.Host, origins: &origins{read: c.Clients, log: c.Log}, load: newLoad(c.Requests, c.Busy, c.Admit)}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.hosts = []string{u.Host}
 	if standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]; u.Port() == "" {

@@ -30,7 +30,7 @@ func Certificate(cert, key string, log *slog.Logger) (*tls.Config, error) {
 	if err := f.load(); err != nil {
 		return nil, err
 	}
-	return &tls.Config{MinVersion: oldest, GetCertificate: f.certificate}, nil
+	return f.config(), nil
 }
 
 // looking is how often the files are looked at, at most.
@@ -45,7 +45,11 @@ type files struct {
 	held    *tls.Certificate
 	of      [2]time.Time // when the files changed that held is from
 	looked  time.Time
-	refused [2]time.Time // what was complained about already
+	refused string // what was complained about already
+}
+
+func (f *files) config() *tls.Config {
+	return &tls.Config{MinVersion: oldest, GetCertificate: f.certificate}
 }
 
 func (f *files) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -67,12 +71,13 @@ func (f *files) look() {
 	}
 	if err == nil {
 		if err = f.load(); err == nil {
+			f.refused = ""
 			f.log.Info("took up a new certificate", "file", f.cert)
 			return
 		}
 	}
-	if at != f.refused {
-		f.refused = at
+	if what := fmt.Sprint(at, err); what != f.refused {
+		f.refused = what
 		f.log.Error("the certificate cannot be read again; the last one stays", "error", err)
 	}
 }

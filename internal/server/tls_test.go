@@ -1,14 +1,19 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,4 +94,79 @@ func TestFilesThatAreNoCertificateRefuseToStart(t *testing.T) {
 	if _, err := Certificate(filepath.Join(dir, "none"), key, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("took a certificate that is not there")
 	}
+}
+
+// TestCertificatesAreRenewedUnderARunningServer: connections that are open go on, new ones get what is in the files, and a
+// pair that is broken changes nothing.
+func TestCertificatesAreRenewedUnderARunningServer(t *testing.T) {
+	dir, log := t.TempDir(), &bytes.Buffer{}
+	cert, key := pair(t, dir, 1)
+	f := &files{cert: cert, key: key, log: slog.New(slog.NewTextHandler(log, nil))} // looked at by every handshake
+	if err := f.load(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", f.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "well") })}
+	go srv.Serve(l)
+	defer srv.Close()
+	dial := func() *tls.Conn {
+		t.Helper()
+		// Who signed it is not what this is about.
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	serves := func(c *tls.Conn, number int64) {
+		t.Helper()
+		if got := c.ConnectionState().PeerCertificates[0].SerialNumber.Int64(); got != number {
+			t.Errorf("the certificate is number %d, want %d", got, number)
+		}
+		if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		a, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		if text, err := io.ReadAll(a.Body); err != nil || string(text) != "well" {
+			t.Errorf("it says %q, %v", text, err)
+		}
+	}
+	first := dial()
+	serves(first, 1)
+	pair(t, dir, 2)
+	serves(dial(), 2)
+	serves(first, 1)
+	if !strings.Contains(log.String(), "took up a new certificate") {
+		t.Errorf("of a new certificate the log says %s", log)
+	}
+
+	good, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, broken := range map[string]func(number int64){
+		"the key of another":  func(n int64) { pair(t, dir, n); write(t, key, n, string(good)) },
+		"half a key":          func(n int64) { write(t, key, n, string(good[:len(good)/2])) },
+		"no certificate":      func(n int64) { write(t, cert, n, "") },
+		"a file that is gone": func(int64) { os.Remove(cert) },
+	} {
+		pair(t, dir, 2)
+		serves(dial(), 2)
+		log.Reset()
+		broken(7)
+		serves(dial(), 2)
+		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), cert) {
+			t.Errorf("%s: the log says %q", what, log)
+		}
+	}
+	pair(t, dir, 9)
+	serves(dial(), 9)
 }

@@ -169,6 +169,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		}),
 		Count:       h.counting("address", p.Rates.PerAddress),
 		Busy:        signIn.Overloaded,
+		Admit:       signIn.Admit,
 		Requests:    p.AtOnce,
 		Connections: p.Connections,
 		Neighbours:  p.Neighbours,
