@@ -202,7 +202,7 @@ func (o *org) client(id oauth.ClientID, f func(*oauth.Client)) {
 	o.t.Helper()
 	c := oauth.Client{
 		ID: id, Label: string(id), Redirects: []string{callback, "http://127.0.0.1/cb"}, PostLogout: []string{"http://localhost:8080/bye"},
-		Grants: []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken}, Scopes: oauth.DefaultServer().Scopes,
+		Grants: []oauth.GrantType{oauth.InteractionCode, oauth.AuthorizationCode, oauth.RefreshToken}, Scopes: oauth.DefaultServer().Scopes,
 		Policy: policy.PasswordAndPhone, Created: o.at,
 	}
 	if f != nil {
@@ -216,6 +216,19 @@ func (o *org) write(f func(store.Tx) error) {
 	if err := o.db.Update(ctx, f); err != nil {
 		o.t.Fatal(err)
 	}
+}
+
+// hosted is what the end of a sign-in on our own pages leaves behind: an authorization code.
+func (o *org) hosted(client oauth.ClientID, scope string, change ...func(*store.Code)) string {
+	o.t.Helper()
+	value := secret.Random().Reveal()
+	o.code(client, scope, append(change, func(c *store.Code) { c.Digest = secret.DigestOf(secret.AuthorizationCode, value) })...)
+	return value
+}
+
+// exchange changes an authorization code of the public client into tokens.
+func (o *org) exchange(code string, more ...string) answer {
+	return o.form(base+"v1/token", nil, append([]string{"grant_type", "authorization_code", "code", code, "client_id", appID, "code_verifier", verifier}, more...)...)
 }
 
 // code is what the engine leaves behind at the end of a sign-in.

@@ -30,8 +30,9 @@ func (a *API) token(c *call) (reply, error) {
 		return reply{}, err
 	}
 	grant, ok := map[oauth.GrantType]func(*call, oauth.Client, keys.Signer) (reply, error){
-		oauth.InteractionCode: a.redeem,
-		oauth.RefreshToken:    a.refresh,
+		oauth.InteractionCode:   interactionCodes.redeemedBy(a),
+		oauth.AuthorizationCode: authorizationCodes.redeemedBy(a),
+		oauth.RefreshToken:      a.refresh,
 	}[oauth.GrantType(asked)]
 	if !ok {
 		return reply{}, &oauth.Error{Code: oauth.UnsupportedGrantType, Description: "The grant type is not supported by this server."}
@@ -50,15 +51,36 @@ func (a *API) token(c *call) (reply, error) {
 	return grant(c, client, signer)
 }
 
-// redeem changes an interaction code into tokens. Whatever is wrong with the request, the code is burnt:
-// who shows it without the verifier has it from somewhere else (S-55, S-56).
-func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
+// A codeKind is a kind of code: how it is sent, and what is said of one that is not good.
+type codeKind struct {
+	parameter string
+	purpose   secret.Purpose
+	repeats   bool // the redirect URI that it went to is sent again (RFC 6749 4.1.3)
+	bad       *oauth.Error
+}
+
+// Where the application itself asked for a code there was no redirect whose address could be another one, and
+// half of the clients leave it out; where a browser carried the code, it is required.
+var (
+	interactionCodes   = codeKind{"interaction_code", secret.InteractionCode, false, oauth.ErrCode}
+	authorizationCodes = codeKind{"code", secret.AuthorizationCode, true, oauth.ErrAuthCode}
+)
+
+func (k codeKind) redeemedBy(a *API) func(*call, oauth.Client, keys.Signer) (reply, error) {
+	return func(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
+		return a.redeem(c, k, client, signer)
+	}
+}
+
+// redeem changes a code into tokens. Whatever is wrong with the request, the code is burnt: who shows it
+// without the verifier has it from somewhere else (S-55, S-56).
+func (a *API) redeem(c *call, kind codeKind, client oauth.Client, signer keys.Signer) (reply, error) {
 	ctx, now := c.Context(), a.Now().UTC()
-	value, err := c.params.need("interaction_code")
+	value, err := c.params.need(kind.parameter)
 	if err != nil {
 		return reply{}, err
 	}
-	digest := secret.DigestOf(secret.InteractionCode, value)
+	digest := secret.DigestOf(kind.purpose, value)
 	refresh := secret.Random()
 	var (
 		code   store.Code
@@ -72,14 +94,14 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 			return err
 		}
 		grant = code.Grant
-		if refuse = judge(c, client, code, now); refuse != nil {
+		if refuse = kind.judge(c, client, code, now); refuse != nil {
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, refuse.Description))
 		}
 		if user, err = tx.User(ctx, grant.User); err != nil {
 			return err
 		}
 		if user.Status != ident.Active {
-			refuse = oauth.ErrCode
+			refuse = kind.bad
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, "the user is not active"))
 		}
 		if groups, err = groupsOf(ctx, tx, user.ID, grant.Scopes); err != nil {
@@ -98,9 +120,9 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 	})
 	switch {
 	case errors.Is(err, store.ErrSpent):
-		return reply{}, a.revokeFamily(c, code.Grant, audit.CodeReplayed, oauth.ErrCode)
+		return reply{}, a.revokeFamily(c, code.Grant, audit.CodeReplayed, kind.bad)
 	case errors.Is(err, store.ErrNotFound):
-		return reply{}, oauth.ErrCode
+		return reply{}, kind.bad
 	case err != nil:
 		return reply{}, err
 	case refuse != nil:
@@ -110,13 +132,15 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 }
 
 // judge compares a code that was just spent with the request that shows it.
-func judge(c *call, client oauth.Client, code store.Code, now time.Time) *oauth.Error {
+func (k codeKind) judge(c *call, client oauth.Client, code store.Code, now time.Time) *oauth.Error {
 	redirect := c.params["redirect_uri"]
 	switch {
 	case code.Grant.Client != client.ID, code.Grant.Server != c.realm.ID, !now.Before(code.Expires):
-		return oauth.ErrCode
-	case redirect != "" && redirect != code.Redirect: // only some clients repeat it
-		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The 'redirect_uri' is not the one that the interaction began with."}
+		return k.bad
+	case k.repeats && redirect == "" && code.Redirect != "":
+		return &oauth.Error{Code: oauth.InvalidRequest, Description: "The parameter 'redirect_uri' is missing."}
+	case redirect != "" && redirect != code.Redirect:
+		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The 'redirect_uri' is not the one that the sign-in began with."}
 	case !oauth.Proves(c.params["code_verifier"], code.PKCE):
 		return oauth.ErrPKCE
 	}

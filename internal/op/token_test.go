@@ -178,7 +178,7 @@ func TestS56_Codes(t *testing.T) {
 		"expired":                 {wait: time.Minute, text: gone},
 		"another client's":        {client: "0oa1other", text: gone},
 		"another server's":        {change: func(c *store.Code) { c.Grant.Server = "other" }, text: gone},
-		"another redirect URI":    {more: []string{"redirect_uri", "http://127.0.0.1/cb"}, text: "The 'redirect_uri' is not the one that the interaction began with."},
+		"another redirect URI":    {more: []string{"redirect_uri", "http://127.0.0.1/cb"}, text: "The 'redirect_uri' is not the one that the sign-in began with."},
 		"of a user who is gone":   {change: func(c *store.Code) { c.Grant.User = "00u1gone" }, text: gone},
 		"of a user who is locked": {change: func(c *store.Code) { c.Grant.User = "00u1locked" }, text: gone},
 	} {
@@ -324,7 +324,8 @@ func TestS57_Parameters(t *testing.T) {
 		"no grant type":              {body: encode("client_id", appID), status: 400, code: oauth.InvalidRequest},
 		"password":                   {body: encode("grant_type", "password", "client_id", appID, "username", "u", "password", "p"), status: 400, code: oauth.UnsupportedGrantType},
 		"client_credentials":         {body: encode("grant_type", "client_credentials", "client_id", webID, "client_secret", webSecret), status: 400, code: oauth.UnsupportedGrantType},
-		"authorization_code":         {body: encode("grant_type", "authorization_code", "client_id", appID), status: 400, code: oauth.UnsupportedGrantType},
+		"implicit":                   {body: encode("grant_type", "implicit", "client_id", appID), status: 400, code: oauth.UnsupportedGrantType},
+		"no code":                    {body: encode("grant_type", "authorization_code", "client_id", appID), status: 400, code: oauth.InvalidRequest},
 		"not the client's grant":     {body: encode("grant_type", "interaction_code", "interaction_code", "x", "client_id", "0oa1limited"), status: 400, code: oauth.UnauthorizedClient},
 		"a DPoP proof":               {body: good(), header: header{"DPoP": "eyJ"}, status: 400, code: oauth.InvalidRequest},
 		"no body":                    {body: "", status: 400, code: oauth.InvalidRequest},

@@ -184,12 +184,12 @@ func (a App) check() (found flaws) {
 		found.at("type", "say public, or confidential for an application that can keep a secret")
 	}
 	found = append(found, distinct("grant_types", a.GrantTypes, func(g oauth.GrantType) string {
-		if g != oauth.InteractionCode && g != oauth.RefreshToken {
-			return fmt.Sprintf("is none of %s, %s", oauth.InteractionCode, oauth.RefreshToken)
+		if !slices.Contains(grantTypes, g) {
+			return fmt.Sprintf("is none of %v", grantTypes)
 		}
 		return ""
 	})...)
-	if slices.Contains(a.GrantTypes, oauth.InteractionCode) && len(a.RedirectURIs) == 0 {
+	if a.signsIn() && len(a.RedirectURIs) == 0 {
 		found.at("redirect_uris", "there is none: where shall people go after signing in?")
 	}
 	found = append(found, distinct("redirect_uris", a.RedirectURIs, redirectFlaw)...)
@@ -206,6 +206,18 @@ func (a App) check() (found flaws) {
 	})...)
 	found = append(found, a.Policy.check()...)
 	return append(found, a.checkSecrets()...)
+}
+
+// grantTypes are those that an application can be registered for.
+var grantTypes = []oauth.GrantType{
+	oauth.InteractionCode,
+	oauth.AuthorizationCode,
+	oauth.RefreshToken,
+}
+
+// signsIn reports whether people come back to the application with a code.
+func (a App) signsIn() bool {
+	return slices.Contains(a.GrantTypes, oauth.InteractionCode) || slices.Contains(a.GrantTypes, oauth.AuthorizationCode)
 }
 
 func (a App) checkSecrets() (found flaws) {

@@ -422,7 +422,7 @@ type Organisation interface {
 	DropSetting(ctx context.Context, name string) error
 }
 
-// A Code is an interaction code, as its digest.
+// A Code is an interaction code or an authorization code, as its digest: of which purpose tells them apart.
 type Code struct {
 	Digest   secret.Digest
 	Redirect string
@@ -432,7 +432,7 @@ type Code struct {
 	Used     time.Time
 }
 
-// Codes keeps interaction codes.
+// Codes keeps them.
 type Codes interface {
 	AddCode(ctx context.Context, c Code) error
 	// SpendCode uses the code up by one conditional statement and returns it. A code used already is
