@@ -179,7 +179,7 @@ func orgOn(t testing.TB, db store.DB) *org {
 	}
 	o.ring = ring
 	o.api = op.New(op.Config{
-		Store: db, Keys: ring, Engine: o.engine, Origin: origin, Now: o.now,
+		Store: db, Keys: ring, Secrets: master(t), Engine: o.engine, Origin: origin, Now: o.now,
 		Log: slog.New(slog.NewJSONHandler(&locked{w: o.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	return o

@@ -148,7 +148,9 @@ func (k codeKind) judge(c *call, client oauth.Client, code store.Code, now time.
 }
 
 // refresh changes a refresh token into new tokens, itself included (S-60). A used one tells that two hold
-// what one should: nobody can say which of them is the thief, so the whole family ends.
+// what one should: nobody can say which of them is the thief, so the whole family ends. Within the grace
+// period it may also be an answer that was lost: then the very same successor is given again, as long as that
+// has not been used itself, for whoever used it had the answer.
 func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
 	ctx, now := c.Context(), a.Now().UTC()
 	value, err := c.params.need("refresh_token")
@@ -156,7 +158,7 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		return reply{}, err
 	}
 	digest := secret.DigestOf(secret.RefreshToken, value)
-	next := secret.Random()
+	next := a.Secrets.Token(secret.MACRefresh, value)
 	var (
 		old    store.Refresh
 		grant  oauth.Grant
@@ -165,7 +167,9 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		scopes []string
 	)
 	err = a.Store.Update(ctx, func(tx store.Tx) (err error) {
-		if old, err = tx.Refresh(ctx, digest); err != nil {
+		old, err = tx.SpendRefresh(ctx, digest, now) // first, for all who come at once to be told apart
+		used := errors.Is(err, store.ErrSpent)
+		if err != nil && !used {
 			return err
 		}
 		if grant, err = tx.Grant(ctx, old.Grant); err != nil {
@@ -174,8 +178,11 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if grant.Client != client.ID || grant.Server != c.realm.ID {
 			return oauth.ErrRefresh
 		}
-		if !old.Used.IsZero() {
-			return store.ErrSpent
+		again := ""
+		if used {
+			if again, err = "given again", a.forgive(c, tx, old, next, now); err != nil {
+				return err
+			}
 		}
 		if grant.Revoked || !now.Before(old.Expires) || !now.Before(grant.Expires) {
 			return oauth.ErrRefresh
@@ -192,13 +199,12 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if groups, err = groupsOf(ctx, tx, user.ID, scopes); err != nil {
 			return err
 		}
-		if _, err := tx.SpendRefresh(ctx, digest, now); err != nil {
-			return err
+		if !used {
+			if err := tx.AddRefresh(ctx, newRefresh(c.realm.Server, grant, next, now)); err != nil {
+				return err
+			}
 		}
-		if err := tx.AddRefresh(ctx, newRefresh(c.realm.Server, grant, next, now)); err != nil {
-			return err
-		}
-		return tx.Record(ctx, a.about(c, audit.TokensRefreshed, true, grant, ""))
+		return tx.Record(ctx, a.about(c, audit.TokensRefreshed, true, grant, again))
 	})
 	switch {
 	case errors.Is(err, store.ErrSpent):
@@ -209,6 +215,18 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		return reply{}, err
 	}
 	return a.issue(c, signer, issuance{grant: grant, scopes: scopes, user: user, groups: groups, refresh: next, now: now})
+}
+
+// forgive is [store.ErrSpent] for a used refresh token that does not get its successor again.
+func (a *API) forgive(c *call, tx store.Tx, old store.Refresh, next secret.Text, now time.Time) error {
+	if !c.realm.Forgives(old.Used, now) {
+		return store.ErrSpent
+	}
+	successor, err := tx.Refresh(c.Context(), secret.DigestOf(secret.RefreshToken, next.Reveal()))
+	if errors.Is(err, store.ErrNotFound) || err == nil && !successor.Used.IsZero() {
+		return store.ErrSpent
+	}
+	return err
 }
 
 // An issuance is what a commit granted and is now to be signed.

@@ -114,6 +114,9 @@ func (s Server) check() (found flaws) {
 			found.at(life.path, "%s is not between 1s and %s", life.is, Span(life.most))
 		}
 	}
+	if grace := s.RefreshToken.Grace; grace < 0 || time.Duration(grace) > oauth.MaxGrace { // S-60
+		found.at("refresh_token.grace", "%s is not between 0s and %s", grace, Span(oauth.MaxGrace))
+	}
 	if !slices.Contains(s.Scopes, oauth.ScopeOpenID) {
 		found.at("scopes", "there is no openid among them")
 	}

@@ -753,3 +753,20 @@ func TestApps(t *testing.T) {
 		refused(t, o.DeleteApp(ctx, "Door"), "no app")
 	})
 }
+
+func TestS60_GraceComesFromTheFile(t *testing.T) {
+	o := over(openSQLite(t))
+	f, err := org.Read("org.yaml", []byte("servers:\n  - id: default\n    refresh_token: {grace: 20s}\n"))
+	must(t, err)
+	_, err = o.Apply(ctx, f, org.How{})
+	must(t, err)
+	out, err := o.Export(ctx)
+	must(t, err)
+	if got := out.Servers[0].RefreshToken; got.Grace != org.Span(20*time.Second) || got.Idle != org.Span(7*24*time.Hour) {
+		t.Errorf("%+v", got)
+	}
+	plan, err := o.Apply(ctx, f, org.How{})
+	if err != nil || len(plan.Changes) != 0 {
+		t.Errorf("applied again: %+v, %v", plan, err)
+	}
+}
