@@ -88,7 +88,8 @@ func (s Server) Forgives(used, now time.Time) bool {
 // GrantID names a grant and the family of tokens issued from it: oar….
 type GrantID string
 
-// A Grant is what a person allowed a client, once: all tokens of one code and of its refreshes.
+// A Grant is what a person allowed a client, once: all tokens of one code and of its refreshes. A grant without a
+// user is what a client has by itself (RFC 6749 4.4).
 type Grant struct {
 	ID       GrantID
 	Server   string

@@ -33,6 +33,7 @@ func (a *API) token(c *call) (reply, error) {
 		oauth.InteractionCode:   interactionCodes.redeemedBy(a),
 		oauth.AuthorizationCode: authorizationCodes.redeemedBy(a),
 		oauth.RefreshToken:      a.refresh,
+		oauth.ClientCredentials: a.alone,
 	}[oauth.GrantType(asked)]
 	if !ok {
 		return reply{}, &oauth.Error{Code: oauth.UnsupportedGrantType, Description: "The grant type is not supported by this server."}

@@ -323,7 +323,7 @@ func TestS57_Parameters(t *testing.T) {
 		"S-47 many parameters":       {body: good() + strings.Repeat("&x", 256), status: 400, code: oauth.InvalidRequest},
 		"no grant type":              {body: encode("client_id", appID), status: 400, code: oauth.InvalidRequest},
 		"password":                   {body: encode("grant_type", "password", "client_id", appID, "username", "u", "password", "p"), status: 400, code: oauth.UnsupportedGrantType},
-		"client_credentials":         {body: encode("grant_type", "client_credentials", "client_id", webID, "client_secret", webSecret), status: 400, code: oauth.UnsupportedGrantType},
+		"not the client's either":    {body: encode("grant_type", "client_credentials", "client_id", webID, "client_secret", webSecret), status: 400, code: oauth.UnauthorizedClient},
 		"implicit":                   {body: encode("grant_type", "implicit", "client_id", appID), status: 400, code: oauth.UnsupportedGrantType},
 		"no code":                    {body: encode("grant_type", "authorization_code", "client_id", appID), status: 400, code: oauth.InvalidRequest},
 		"not the client's grant":     {body: encode("grant_type", "interaction_code", "interaction_code", "x", "client_id", "0oa1limited"), status: 400, code: oauth.UnauthorizedClient},

@@ -192,6 +192,9 @@ func (a App) check() (found flaws) {
 		}
 		return ""
 	})...)
+	if a.Type != Confidential && slices.Contains(a.GrantTypes, oauth.ClientCredentials) {
+		found.at("grant_types", "client_credentials is for a confidential application: a public one cannot prove who it is")
+	}
 	if a.signsIn() && len(a.RedirectURIs) == 0 {
 		found.at("redirect_uris", "there is none: where shall people go after signing in?")
 	}
@@ -207,7 +210,9 @@ func (a App) check() (found flaws) {
 		}
 		return ""
 	})...)
-	found = append(found, a.Policy.check()...)
+	if !a.service() || len(a.Policy.Require)+len(a.Policy.Offer) > 0 {
+		found = append(found, a.Policy.check()...)
+	}
 	return append(found, a.checkSecrets()...)
 }
 
@@ -216,11 +221,17 @@ var grantTypes = []oauth.GrantType{
 	oauth.InteractionCode,
 	oauth.AuthorizationCode,
 	oauth.RefreshToken,
+	oauth.ClientCredentials,
 }
 
 // signsIn reports whether people come back to the application with a code.
 func (a App) signsIn() bool {
 	return slices.Contains(a.GrantTypes, oauth.InteractionCode) || slices.Contains(a.GrantTypes, oauth.AuthorizationCode)
+}
+
+// service reports whether nobody ever signs in to the application.
+func (a App) service() bool {
+	return slices.Equal(a.GrantTypes, []oauth.GrantType{oauth.ClientCredentials})
 }
 
 func (a App) checkSecrets() (found flaws) {

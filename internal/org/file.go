@@ -222,7 +222,7 @@ func (a App) whole() App {
 	if len(a.GrantTypes) == 0 {
 		a.GrantTypes = []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken}
 	}
-	if len(a.Scopes) == 0 {
+	if len(a.Scopes) == 0 && !a.service() {
 		a.Scopes = []string{oauth.ScopeOpenID, oauth.ScopeProfile, oauth.ScopeEmail}
 	}
 	if a.AuthenticateAtInteract == nil && a.Type == Confidential {

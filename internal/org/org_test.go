@@ -770,3 +770,24 @@ func TestS60_GraceComesFromTheFile(t *testing.T) {
 		t.Errorf("applied again: %+v, %v", plan, err)
 	}
 }
+
+// TestServicesInAFile: an application that nobody signs in to needs no policy and no way back, and is confidential.
+func TestServicesInAFile(t *testing.T) {
+	f, err := org.Read("org.yaml", []byte("apps:\n  - {name: Stock, type: confidential, grant_types: [client_credentials], scopes: [stock]}\n"))
+	must(t, err)
+	o := over(openSQLite(t))
+	if _, err := o.Apply(ctx, f, org.How{}); err == nil {
+		t.Error("a scope that no server knows was taken")
+	}
+	f.Servers = append(f.Servers, org.Founding().Servers...)
+	f.Servers[0].Scopes = append(f.Servers[0].Scopes, "stock")
+	plan, err := o.Apply(ctx, f, org.How{})
+	must(t, err)
+	if len(plan.Secrets) != 1 {
+		t.Errorf("%+v", plan)
+	}
+	_, err = org.Read("org.yaml", []byte("apps:\n  - {name: Stock, type: public, grant_types: [client_credentials], scopes: [stock]}\n"))
+	if err == nil || !strings.Contains(err.Error(), "client_credentials is for a confidential application") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -204,6 +204,10 @@ var grants = map[string]func(*testing.T, store.DB){
 			"a token of a revoked grant":      {"00u1", "oar2", "jti3", store.ErrSpent},
 			"a token of a grant that is gone": {"00u1", "oar3", "jti3", store.ErrSpent},
 			"a token of a user who is gone":   {"00u9", "oar1", "jti2", store.ErrNotFound},
+			"a client's own":                  {"", "oar1", "jti2", nil},
+			"a client's own, revoked":         {"", "oar1", "jti1", store.ErrSpent},
+			"a client's own, the grant too":   {"", "oar2", "jti2", store.ErrSpent},
+			"a client's own, the grant gone":  {"", "oar3", "jti2", store.ErrSpent},
 		} {
 			if err := holder(db, c.u, c.g, c.jti); !errors.Is(err, c.want) {
 				t.Errorf("%s: got error %v, want %v", name, err, c.want)
