@@ -26,11 +26,11 @@ var Meanings = map[Type]string{
 	StepSkipped:     "a step that may be skipped was",
 	SignedIn:        "a sign-in is complete",
 
-	TokensIssued:    "tokens were issued for an interaction code",
+	TokensIssued:    "tokens were issued for a code, or to an application for itself",
 	TokensRefreshed: "tokens were issued for a refresh token",
 	TokenRefused:    "tokens were refused, or a client failed to authenticate",
 	TokenRevoked:    "a token was revoked by its client",
-	CodeReplayed:    "an interaction code was used twice; what it gave is revoked",
+	CodeReplayed:    "a code was used twice; what it gave is revoked",
 	RefreshReused:   "a refresh token was used twice; its family is revoked",
 	LoggedOut:       "somebody logged out",
 	SessionBegun:    "a browser session began",

@@ -36,6 +36,7 @@ func (e *Error) Error() string { return string(e.Code) + ": " + e.Description }
 // The refusals that clients compare word for word, or that must not say which of several reasons applied.
 var (
 	ErrCode       = &Error{InvalidGrant, "The interaction code is invalid or has expired."}
+	ErrAuthCode   = &Error{InvalidGrant, "The authorization code is invalid or has expired."}
 	ErrPKCE       = &Error{InvalidGrant, "PKCE verification failed."}
 	ErrRefresh    = &Error{InvalidGrant, "The refresh token is invalid or expired."} // okta-auth-js drops its token on exactly this
 	ErrActivation = &Error{InvalidRequest, "The activation token is invalid"}

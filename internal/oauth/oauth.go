@@ -75,10 +75,21 @@ func DefaultServer() Server {
 	}
 }
 
+// MaxGrace is the longest grace period of a used refresh token (S-60).
+const MaxGrace = time.Minute
+
+// Forgives reports whether a refresh token that was used may be shown once more: an answer that was lost on its
+// way, two windows that refreshed at once.
+func (s Server) Forgives(used, now time.Time) bool {
+	grace := min(s.Grace, MaxGrace)
+	return grace > 0 && !used.IsZero() && now.Before(used.Add(grace))
+}
+
 // GrantID names a grant and the family of tokens issued from it: oar….
 type GrantID string
 
-// A Grant is what a person allowed a client, once: all tokens of one code and of its refreshes.
+// A Grant is what a person allowed a client, once: all tokens of one code and of its refreshes. A grant without a
+// user is what a client has by itself (RFC 6749 4.4).
 type Grant struct {
 	ID       GrantID
 	Server   string

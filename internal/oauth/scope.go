@@ -61,6 +61,24 @@ func (s Server) Grantable(c Client, asked string) ([]string, error) {
 	return scopes, nil
 }
 
+// ofPeople are the scopes that are about a person, and so nothing for a client that asks for itself.
+var ofPeople = []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopePhone, ScopeGroups, ScopeOffline}
+
+// GrantableAlone judges what a client asks of a server for itself, with nobody signed in (RFC 6749 4.4). There
+// are no default scopes: it says what it wants.
+func (s Server) GrantableAlone(c Client, asked string) ([]string, error) {
+	scopes, err := s.Grantable(c, asked)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range scopes {
+		if slices.Contains(ofPeople, name) {
+			return nil, &Error{InvalidScope, "The scope '" + name + "' is about a person, and with 'client_credentials' there is none."}
+		}
+	}
+	return scopes, nil
+}
+
 // May reports whether the client is registered for a grant type.
 func (c Client) May(g GrantType) bool { return slices.Contains(c.Grants, g) }
 

@@ -55,7 +55,7 @@ type AccessToken struct {
 	Issued   int64        `json:"iat"`
 	Expires  int64        `json:"exp"`
 	Client   ClientID     `json:"cid"`
-	User     ident.UserID `json:"uid"`
+	User     ident.UserID `json:"uid,omitempty"` // nobody: the client has it by itself
 	Scopes   []string     `json:"scp"`
 	AuthTime int64        `json:"auth_time,omitempty"`
 	ACR      string       `json:"acr,omitempty"`
@@ -128,13 +128,21 @@ type Issue struct {
 	First  bool // at the code, not at a refresh: then the nonce belongs in (OpenID Connect Core 12.2)
 }
 
+// subject is the login; for a client by itself there is nobody but the client.
+func (i Issue) subject() string {
+	if i.Grant.User == "" {
+		return string(i.Grant.Client)
+	}
+	return i.User.Login
+}
+
 // AccessToken returns the claims of the access token.
 func (i Issue) AccessToken() AccessToken {
 	return AccessToken{
 		Version: 1, ID: i.Grant.tokenID(accessPrefix, i.Unique), Issuer: i.Issuer, Audience: i.Server.Audience,
 		Issued: i.Now.Unix(), Expires: i.ends(i.Server.Access).Unix(),
 		Client: i.Grant.Client, User: i.Grant.User, Scopes: i.Scopes,
-		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, Subject: i.User.Login,
+		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, Subject: i.subject(),
 	}
 }
 

@@ -124,7 +124,7 @@ func (a *API) enter(c *call, client oauth.Client) (reply, error) {
 		answer := respond(c, c.realm.issuer, ending{request.Redirect, request.Mode, request.State}, url.Values{"code": {opened.Code.Reveal()}})
 		answer.set = set
 		return answer, nil
-	case opened.Interaction == "" && session.ID != "":
+	case opened.Interaction == "" && session.ID != "" && (hint == nil || hint.Subject == session.User):
 		return reply{}, &oauth.Error{Code: oauth.InteractionRequired, Description: "The person has to show more than they did."}
 	case opened.Interaction == "":
 		return reply{}, &oauth.Error{Code: oauth.LoginRequired, Description: "The person is not signed in."}

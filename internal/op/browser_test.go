@@ -99,7 +99,7 @@ func newHosted(t *testing.T, db store.DB) *hosted {
 		},
 	})
 	h.api = op.New(op.Config{
-		Store: db, Keys: h.ring, Engine: engine, Sessions: h.sessions, Origin: origin, Now: h.now,
+		Store: db, Keys: h.ring, Secrets: master(t), Engine: engine, Sessions: h.sessions, Origin: origin, Now: h.now,
 		SignIn: func(w http.ResponseWriter, r *http.Request, handoff op.Handoff) error {
 			h.handed = append(h.handed, handoff)
 			http.Redirect(w, r, "/signin/somewhere", http.StatusSeeOther)
@@ -109,8 +109,8 @@ func newHosted(t *testing.T, db store.DB) *hosted {
 	return h
 }
 
-// on runs a test on both databases.
-func onBoth(t *testing.T, f func(*testing.T, *hosted)) {
+// hostedOnBoth runs a test on both databases.
+func hostedOnBoth(t *testing.T, f func(*testing.T, *hosted)) {
 	t.Run("sqlite", func(t *testing.T) { f(t, newHosted(t, onSQLite(t))) })
 	t.Run("postgres", func(t *testing.T) { f(t, newHosted(t, onPostgres(t))) })
 }
@@ -159,7 +159,7 @@ func (b *tab) authorize(client string, more ...string) *httptest.ResponseRecorde
 }
 
 // back reads what the browser brings to the application.
-func back(t *testing.T, w *httptest.ResponseRecorder) url.Values {
+func back(t testing.TB, w *httptest.ResponseRecorder) url.Values {
 	t.Helper()
 	u, err := url.Parse(w.Header().Get("Location"))
 	if err != nil || w.Code != http.StatusFound || !strings.HasPrefix(u.String(), callback+"?") {
@@ -185,7 +185,7 @@ func (b *tab) asked(w *httptest.ResponseRecorder) *signin.Page {
 	return p
 }
 
-func must(t *testing.T, p *signin.Page, err error) *signin.Page {
+func must(t testing.TB, p *signin.Page, err error) *signin.Page {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -201,6 +201,7 @@ func (b *tab) password(p *signin.Page, login string) *signin.Page {
 
 func (b *tab) code(p *signin.Page) *signin.Page {
 	b.t.Helper()
+	b.wait(31 * time.Second) // S-14
 	choice := signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS}
 	p, err := b.engine.ChooseToVerify(ctx, p.Handle, choice)
 	p, err = b.engine.Answer(ctx, must(b.t, p, err).Handle, pinned)
@@ -219,7 +220,7 @@ func (b *tab) arrive(p *signin.Page) *httptest.ResponseRecorder {
 func (b *tab) enter(client string) tokens {
 	b.t.Helper()
 	p := b.code(b.password(b.asked(b.authorize(client)), "mary@example.com"))
-	return b.redeem(client, back(b.t.(*testing.T), b.arrive(p)).Get("code"))
+	return b.redeem(client, back(b.t, b.arrive(p)).Get("code"))
 }
 
 func (b *tab) redeem(client, code string) tokens {
@@ -240,7 +241,7 @@ func sid(t *testing.T, got tokens) string {
 }
 
 func TestS40_OneSignInServesAllApplications(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *hosted) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
 		b := h.tab()
 		first := b.enter(appID)
 		value := b.value()
@@ -263,7 +264,7 @@ func TestS40_OneSignInServesAllApplications(t *testing.T) {
 }
 
 func TestS40_MoreAssuranceIsAnotherValue(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *hosted) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
 		b := h.tab()
 		p := b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com")
 		weak := b.redeem("0oa1onefa", back(t, b.arrive(p)).Get("code"))
@@ -388,7 +389,7 @@ func TestS39_ACookieThatWeDidNotSetIsReplaced(t *testing.T) {
 }
 
 func TestSomebodyElse(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *hosted) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
 		b := h.tab()
 		mary := b.enter(appID)
 		p := b.password(b.asked(b.authorize("0oa1onefa", "prompt", "login")), "paul@example.com")
@@ -431,7 +432,7 @@ func TestS40_WhatEndsASession(t *testing.T) {
 		"signed out everywhere": func(h *hosted) error { _, err := h.sessions.EndAll(ctx, "00u1mary", "", "test"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, h *hosted) {
+			hostedOnBoth(t, func(t *testing.T, h *hosted) {
 				b := h.tab()
 				b.enter(appID)
 				h.wait(time.Minute)
@@ -485,7 +486,7 @@ func (b *tab) logout(pairs ...string) *httptest.ResponseRecorder {
 }
 
 func TestS65_LogoutEndsTheSession(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *hosted) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
 		h.client("0oa1second", func(c *oauth.Client) {
 			c.FrontChannelLogout, c.BackChannelLogout = "https://second.example/front?x=1", "https://second.example/back"
 		})
@@ -613,7 +614,7 @@ func TestS16_CodesOfOneEndingAreNoneOfTheOther(t *testing.T) {
 }
 
 func TestS79_TwoTabsRaiseASessionAtOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *hosted) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
 		b := h.tab()
 		p := b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com")
 		b.arrive(p)

@@ -191,7 +191,7 @@ func orgOn(t testing.TB, db store.DB) *org {
 	}
 	o.ring = ring
 	o.api = op.New(op.Config{
-		Store: db, Keys: ring, Engine: o.engine, Origin: origin, Now: o.now,
+		Store: db, Keys: ring, Secrets: master(t), Engine: o.engine, Origin: origin, Now: o.now,
 		Log: slog.New(slog.NewJSONHandler(&locked{w: o.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	return o
@@ -228,6 +228,19 @@ func (o *org) write(f func(store.Tx) error) {
 	if err := o.db.Update(ctx, f); err != nil {
 		o.t.Fatal(err)
 	}
+}
+
+// hosted is what the end of a sign-in on our own pages leaves behind: an authorization code.
+func (o *org) hosted(client oauth.ClientID, scope string, change ...func(*store.Code)) string {
+	o.t.Helper()
+	value := secret.Random().Reveal()
+	o.code(client, scope, append(change, func(c *store.Code) { c.Digest = secret.DigestOf(secret.AuthorizationCode, value) })...)
+	return value
+}
+
+// exchange changes an authorization code of the public client into tokens.
+func (o *org) exchange(code string, more ...string) answer {
+	return o.form(base+"v1/token", nil, append([]string{"grant_type", "authorization_code", "code", code, "client_id", appID, "code_verifier", verifier}, more...)...)
 }
 
 // code is what the engine leaves behind at the end of a sign-in.

@@ -114,7 +114,7 @@ func (a *API) introspect(c *call) (reply, error) {
 		return inactive, err
 	}
 	user, err := a.alive(c, token)
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSpent) || err == nil && user.Status != ident.Active {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSpent) || err == nil && token.user != "" && user.Status != ident.Active {
 		return inactive, nil
 	}
 	if err != nil {
@@ -135,7 +135,7 @@ type introspection struct {
 	Active   bool           `json:"active"`
 	Scope    string         `json:"scope,omitempty"`
 	Client   oauth.ClientID `json:"client_id"`
-	Username string         `json:"username"`
+	Username string         `json:"username,omitempty"`
 	Type     string         `json:"token_type,omitempty"`
 	Expires  int64          `json:"exp"`
 	Issued   int64          `json:"iat"`
@@ -143,10 +143,10 @@ type introspection struct {
 	Audience string         `json:"aud"`
 	Issuer   string         `json:"iss"`
 	ID       string         `json:"jti"`
-	User     ident.UserID   `json:"uid"`
+	User     ident.UserID   `json:"uid,omitempty"`
 }
 
-// alive returns the user of a token that was not revoked.
+// alive returns the user of a token that was not revoked, if it has one.
 func (a *API) alive(c *call, token found) (user ident.User, err error) {
 	err = a.Store.View(c.Context(), func(tx store.Tx) error {
 		user, err = tx.TokenHolder(c.Context(), token.user, token.grant, token.id)

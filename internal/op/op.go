@@ -36,6 +36,8 @@ type Config struct {
 	Origin string // https://id.example, without a slash at the end
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Secrets derives what is not stored: the successor of a refresh token.
+	Secrets *secret.Keys
 	// Count counts an authorization request by its client and source (S-52); nil counts none.
 	Count func(ctx context.Context, what string) (limit.Reading, error)
 }

@@ -152,7 +152,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		EndSession:    r.issuer + "/v1/logout",
 		ResponseTypes: []string{"code"},
 		ResponseModes: oauth.ResponseModes,
-		Grants:        []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken},
+		Grants:        []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken, oauth.ClientCredentials},
 		Subjects:      []string{"public"},
 		Algorithms:    algorithms, // those of the keys that are published
 		Scopes:        r.Scopes,

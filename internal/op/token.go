@@ -30,8 +30,10 @@ func (a *API) token(c *call) (reply, error) {
 		return reply{}, err
 	}
 	grant, ok := map[oauth.GrantType]func(*call, oauth.Client, keys.Signer) (reply, error){
-		oauth.InteractionCode: a.redeem,
-		oauth.RefreshToken:    a.refresh,
+		oauth.InteractionCode:   interactionCodes.redeemedBy(a),
+		oauth.AuthorizationCode: authorizationCodes.redeemedBy(a),
+		oauth.RefreshToken:      a.refresh,
+		oauth.ClientCredentials: a.alone,
 	}[oauth.GrantType(asked)]
 	if !ok {
 		return reply{}, &oauth.Error{Code: oauth.UnsupportedGrantType, Description: "The grant type is not supported by this server."}
@@ -50,15 +52,36 @@ func (a *API) token(c *call) (reply, error) {
 	return grant(c, client, signer)
 }
 
-// redeem changes an interaction code into tokens. Whatever is wrong with the request, the code is burnt:
-// who shows it without the verifier has it from somewhere else (S-55, S-56).
-func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
+// A codeKind is a kind of code: how it is sent, and what is said of one that is not good.
+type codeKind struct {
+	parameter string
+	purpose   secret.Purpose
+	repeats   bool // the redirect URI that it went to is sent again (RFC 6749 4.1.3)
+	bad       *oauth.Error
+}
+
+// Where the application itself asked for a code there was no redirect whose address could be another one, and
+// half of the clients leave it out; where a browser carried the code, it is required.
+var (
+	interactionCodes   = codeKind{"interaction_code", secret.InteractionCode, false, oauth.ErrCode}
+	authorizationCodes = codeKind{"code", secret.AuthorizationCode, true, oauth.ErrAuthCode}
+)
+
+func (k codeKind) redeemedBy(a *API) func(*call, oauth.Client, keys.Signer) (reply, error) {
+	return func(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
+		return a.redeem(c, k, client, signer)
+	}
+}
+
+// redeem changes a code into tokens. Whatever is wrong with the request, the code is burnt: who shows it
+// without the verifier has it from somewhere else (S-55, S-56).
+func (a *API) redeem(c *call, kind codeKind, client oauth.Client, signer keys.Signer) (reply, error) {
 	ctx, now := c.Context(), a.Now().UTC()
-	value, err := c.params.need("interaction_code")
+	value, err := c.params.need(kind.parameter)
 	if err != nil {
 		return reply{}, err
 	}
-	digest := secret.DigestOf(secret.InteractionCode, value)
+	digest := secret.DigestOf(kind.purpose, value)
 	refresh := secret.Random()
 	var (
 		code   store.Code
@@ -72,14 +95,14 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 			return err
 		}
 		grant = code.Grant
-		if refuse = judge(c, client, code, now); refuse != nil {
+		if refuse = kind.judge(c, client, code, now); refuse != nil {
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, refuse.Description))
 		}
 		if user, err = tx.User(ctx, grant.User); err != nil {
 			return err
 		}
 		if user.Status != ident.Active {
-			refuse = oauth.ErrCode
+			refuse = kind.bad
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, "the user is not active"))
 		}
 		if groups, err = groupsOf(ctx, tx, user.ID, grant.Scopes); err != nil {
@@ -98,9 +121,9 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 	})
 	switch {
 	case errors.Is(err, store.ErrSpent):
-		return reply{}, a.revokeFamily(c, code.Grant, audit.CodeReplayed, oauth.ErrCode)
+		return reply{}, a.revokeFamily(c, code.Grant, audit.CodeReplayed, kind.bad)
 	case errors.Is(err, store.ErrNotFound):
-		return reply{}, oauth.ErrCode
+		return reply{}, kind.bad
 	case err != nil:
 		return reply{}, err
 	case refuse != nil:
@@ -110,13 +133,15 @@ func (a *API) redeem(c *call, client oauth.Client, signer keys.Signer) (reply, e
 }
 
 // judge compares a code that was just spent with the request that shows it.
-func judge(c *call, client oauth.Client, code store.Code, now time.Time) *oauth.Error {
+func (k codeKind) judge(c *call, client oauth.Client, code store.Code, now time.Time) *oauth.Error {
 	redirect := c.params["redirect_uri"]
 	switch {
 	case code.Grant.Client != client.ID, code.Grant.Server != c.realm.ID, !now.Before(code.Expires):
-		return oauth.ErrCode
-	case redirect != "" && redirect != code.Redirect: // only some clients repeat it
-		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The 'redirect_uri' is not the one that the interaction began with."}
+		return k.bad
+	case k.repeats && redirect == "" && code.Redirect != "":
+		return &oauth.Error{Code: oauth.InvalidRequest, Description: "The parameter 'redirect_uri' is missing."}
+	case redirect != "" && redirect != code.Redirect:
+		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The 'redirect_uri' is not the one that the sign-in began with."}
 	case !oauth.Proves(c.params["code_verifier"], code.PKCE):
 		return oauth.ErrPKCE
 	}
@@ -124,7 +149,9 @@ func judge(c *call, client oauth.Client, code store.Code, now time.Time) *oauth.
 }
 
 // refresh changes a refresh token into new tokens, itself included (S-60). A used one tells that two hold
-// what one should: nobody can say which of them is the thief, so the whole family ends.
+// what one should: nobody can say which of them is the thief, so the whole family ends. Within the grace
+// period it may also be an answer that was lost: then the very same successor is given again, as long as that
+// has not been used itself, for whoever used it had the answer.
 func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, error) {
 	ctx, now := c.Context(), a.Now().UTC()
 	value, err := c.params.need("refresh_token")
@@ -132,7 +159,7 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		return reply{}, err
 	}
 	digest := secret.DigestOf(secret.RefreshToken, value)
-	next := secret.Random()
+	next := a.Secrets.Token(secret.MACRefresh, value)
 	var (
 		old    store.Refresh
 		grant  oauth.Grant
@@ -141,7 +168,9 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		scopes []string
 	)
 	err = a.Store.Update(ctx, func(tx store.Tx) (err error) {
-		if old, err = tx.Refresh(ctx, digest); err != nil {
+		old, err = tx.SpendRefresh(ctx, digest, now) // first, for all who come at once to be told apart
+		used := errors.Is(err, store.ErrSpent)
+		if err != nil && !used {
 			return err
 		}
 		if grant, err = tx.Grant(ctx, old.Grant); err != nil {
@@ -150,8 +179,11 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if grant.Client != client.ID || grant.Server != c.realm.ID {
 			return oauth.ErrRefresh
 		}
-		if !old.Used.IsZero() {
-			return store.ErrSpent
+		again := ""
+		if used {
+			if again, err = "given again", a.forgive(c, tx, old, next, now); err != nil {
+				return err
+			}
 		}
 		if grant.Revoked || !now.Before(old.Expires) || !now.Before(grant.Expires) {
 			return oauth.ErrRefresh
@@ -168,13 +200,12 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if groups, err = groupsOf(ctx, tx, user.ID, scopes); err != nil {
 			return err
 		}
-		if _, err := tx.SpendRefresh(ctx, digest, now); err != nil {
-			return err
+		if !used {
+			if err := tx.AddRefresh(ctx, newRefresh(c.realm.Server, grant, next, now)); err != nil {
+				return err
+			}
 		}
-		if err := tx.AddRefresh(ctx, newRefresh(c.realm.Server, grant, next, now)); err != nil {
-			return err
-		}
-		return tx.Record(ctx, a.about(c, audit.TokensRefreshed, true, grant, ""))
+		return tx.Record(ctx, a.about(c, audit.TokensRefreshed, true, grant, again))
 	})
 	switch {
 	case errors.Is(err, store.ErrSpent):
@@ -185,6 +216,18 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		return reply{}, err
 	}
 	return a.issue(c, signer, issuance{grant: grant, scopes: scopes, user: user, groups: groups, refresh: next, now: now})
+}
+
+// forgive is [store.ErrSpent] for a used refresh token that does not get its successor again.
+func (a *API) forgive(c *call, tx store.Tx, old store.Refresh, next secret.Text, now time.Time) error {
+	if !c.realm.Forgives(old.Used, now) {
+		return store.ErrSpent
+	}
+	successor, err := tx.Refresh(c.Context(), secret.DigestOf(secret.RefreshToken, next.Reveal()))
+	if errors.Is(err, store.ErrNotFound) || err == nil && !successor.Used.IsZero() {
+		return store.ErrSpent
+	}
+	return err
 }
 
 // An issuance is what a commit granted and is now to be signed.

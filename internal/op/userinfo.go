@@ -85,6 +85,9 @@ type holder struct {
 // holder judges an access token by what has happened since it was issued: revocation, and the end of
 // the user or the client.
 func (a *API) holder(c *call, token oauth.AccessToken) (h holder, err error) {
+	if token.User == "" {
+		return h, errToken // there is nobody to tell of
+	}
 	ctx := c.Context()
 	grant, _ := token.Grant()
 	err = a.Store.View(ctx, func(tx store.Tx) (err error) {

@@ -115,6 +115,9 @@ func (s Server) check() (found flaws) {
 			found.at(life.path, "%s is not between 1s and %s", life.is, Span(life.most))
 		}
 	}
+	if grace := s.RefreshToken.Grace; grace < 0 || time.Duration(grace) > oauth.MaxGrace { // S-60
+		found.at("refresh_token.grace", "%s is not between 0s and %s", grace, Span(oauth.MaxGrace))
+	}
 	if !slices.Contains(s.Scopes, oauth.ScopeOpenID) {
 		found.at("scopes", "there is no openid among them")
 	}
@@ -185,12 +188,15 @@ func (a App) check() (found flaws) {
 		found.at("type", "say public, or confidential for an application that can keep a secret")
 	}
 	found = append(found, distinct("grant_types", a.GrantTypes, func(g oauth.GrantType) string {
-		if g != oauth.InteractionCode && g != oauth.AuthorizationCode && g != oauth.RefreshToken {
-			return fmt.Sprintf("is none of %s, %s, %s", oauth.InteractionCode, oauth.AuthorizationCode, oauth.RefreshToken)
+		if !slices.Contains(grantTypes, g) {
+			return fmt.Sprintf("is none of %v", grantTypes)
 		}
 		return ""
 	})...)
-	if slices.Contains(a.GrantTypes, oauth.InteractionCode) && len(a.RedirectURIs) == 0 {
+	if a.Type != Confidential && slices.Contains(a.GrantTypes, oauth.ClientCredentials) {
+		found.at("grant_types", "client_credentials is for a confidential application: a public one cannot prove who it is")
+	}
+	if a.signsIn() && len(a.RedirectURIs) == 0 {
 		found.at("redirect_uris", "there is none: where shall people go after signing in?")
 	}
 	found = append(found, distinct("redirect_uris", a.RedirectURIs, redirectFlaw)...)
@@ -205,8 +211,28 @@ func (a App) check() (found flaws) {
 		}
 		return ""
 	})...)
-	found = append(found, a.Policy.check()...)
+	if !a.service() || len(a.Policy.Require)+len(a.Policy.Offer) > 0 {
+		found = append(found, a.Policy.check()...)
+	}
 	return append(found, a.checkSecrets()...)
+}
+
+// grantTypes are those that an application can be registered for.
+var grantTypes = []oauth.GrantType{
+	oauth.InteractionCode,
+	oauth.AuthorizationCode,
+	oauth.RefreshToken,
+	oauth.ClientCredentials,
+}
+
+// signsIn reports whether people come back to the application with a code.
+func (a App) signsIn() bool {
+	return slices.Contains(a.GrantTypes, oauth.InteractionCode) || slices.Contains(a.GrantTypes, oauth.AuthorizationCode)
+}
+
+// service reports whether nobody ever signs in to the application.
+func (a App) service() bool {
+	return slices.Equal(a.GrantTypes, []oauth.GrantType{oauth.ClientCredentials})
 }
 
 func (a App) checkSecrets() (found flaws) {

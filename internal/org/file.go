@@ -41,6 +41,7 @@ type Server struct {
 type Refresh struct {
 	Idle     Span `yaml:"idle" json:"idle"`
 	Absolute Span `yaml:"absolute" json:"absolute"`
+	Grace    Span `yaml:"grace,omitempty" json:"grace,omitempty"` // in which a used one gets the same successor again
 }
 
 // A Span is a duration as people write it: 15m, 168h.
@@ -188,12 +189,12 @@ func (s Server) whole() Server {
 
 func serverOf(s oauth.Server) Server {
 	return Server{ID: s.ID, Audience: s.Audience, AccessToken: Span(s.Access), IDToken: Span(s.IDToken),
-		RefreshToken: Refresh{Span(s.Refresh), Span(s.Absolute)}, Scopes: s.Scopes}
+		RefreshToken: Refresh{Span(s.Refresh), Span(s.Absolute), Span(s.Grace)}, Scopes: s.Scopes}
 }
 
 func (s Server) server() oauth.Server {
 	return oauth.Server{ID: s.ID, Audience: s.Audience, Access: time.Duration(s.AccessToken), IDToken: time.Duration(s.IDToken),
-		Refresh: time.Duration(s.RefreshToken.Idle), Absolute: time.Duration(s.RefreshToken.Absolute), Scopes: s.Scopes}
+		Refresh: time.Duration(s.RefreshToken.Idle), Absolute: time.Duration(s.RefreshToken.Absolute), Grace: time.Duration(s.RefreshToken.Grace), Scopes: s.Scopes}
 }
 
 // proofs are the kinds of proof there are, with the key that clients know each by and how it is used.
@@ -229,7 +230,7 @@ func (a App) whole() App {
 	if len(a.GrantTypes) == 0 {
 		a.GrantTypes = []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken}
 	}
-	if len(a.Scopes) == 0 {
+	if len(a.Scopes) == 0 && !a.service() {
 		a.Scopes = []string{oauth.ScopeOpenID, oauth.ScopeProfile, oauth.ScopeEmail}
 	}
 	if a.AuthenticateAtInteract == nil && a.Type == Confidential {

@@ -807,3 +807,41 @@ func TestApps(t *testing.T) {
 		refused(t, o.DeleteApp(ctx, "Door"), "no app")
 	})
 }
+
+func TestS60_GraceComesFromTheFile(t *testing.T) {
+	o := over(openSQLite(t))
+	f, err := org.Read("org.yaml", []byte("servers:\n  - id: default\n    refresh_token: {grace: 20s}\n"))
+	must(t, err)
+	_, err = o.Apply(ctx, f, org.How{})
+	must(t, err)
+	out, err := o.Export(ctx)
+	must(t, err)
+	if got := out.Servers[0].RefreshToken; got.Grace != org.Span(20*time.Second) || got.Idle != org.Span(7*24*time.Hour) {
+		t.Errorf("%+v", got)
+	}
+	plan, err := o.Apply(ctx, f, org.How{})
+	if err != nil || len(plan.Changes) != 0 {
+		t.Errorf("applied again: %+v, %v", plan, err)
+	}
+}
+
+// TestServicesInAFile: an application that nobody signs in to needs no policy and no way back, and is confidential.
+func TestServicesInAFile(t *testing.T) {
+	f, err := org.Read("org.yaml", []byte("apps:\n  - {name: Stock, type: confidential, grant_types: [client_credentials], scopes: [stock]}\n"))
+	must(t, err)
+	o := over(openSQLite(t))
+	if _, err := o.Apply(ctx, f, org.How{}); err == nil {
+		t.Error("a scope that no server knows was taken")
+	}
+	f.Servers = append(f.Servers, org.Founding().Servers...)
+	f.Servers[0].Scopes = append(f.Servers[0].Scopes, "stock")
+	plan, err := o.Apply(ctx, f, org.How{})
+	must(t, err)
+	if len(plan.Secrets) != 1 {
+		t.Errorf("%+v", plan)
+	}
+	_, err = org.Read("org.yaml", []byte("apps:\n  - {name: Stock, type: public, grant_types: [client_credentials], scopes: [stock]}\n"))
+	if err == nil || !strings.Contains(err.Error(), "client_credentials is for a confidential application") {
+		t.Errorf("got %v", err)
+	}
+}

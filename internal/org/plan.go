@@ -129,7 +129,9 @@ func compare(from, to any) (all []Field) {
 
 // said are the fields of an object that is new, those that say nothing left out.
 func said(object any) []Field {
-	return slices.DeleteFunc(fieldsOf(object), func(f Field) bool { return len(f.To) == 0 || slices.Equal(f.To, []string{"false"}) })
+	return slices.DeleteFunc(fieldsOf(object), func(f Field) bool {
+		return len(f.To) == 0 || slices.Equal(f.To, []string{"false"}) || slices.Equal(f.To, []string{"0s"})
+	})
 }
 
 // fieldsOf reads an object of the file field by field, each as the text that stands for it; a field within a

@@ -133,6 +133,7 @@ const (
 	MACPhone       = "phone number"    // S-72: phone numbers as searchable pseudonyms
 	MACLogin       = "login pseudonym" // S-72, S-24: what stands for a name nobody holds
 	MACAnswer      = "repeated answer" // S-23: recognising the very same answer
+	MACRefresh     = "refresh token"   // S-60: the successor of a refresh token, so that it can be given again
 	MACReport      = "delivery report" // the token in the address that a carrier reports to
 	MACSession     = "browser session" // the session value that a sign-in gives the browser
 	MACBrowser     = "browser"         // what makes the name of a browser one of ours
@@ -141,7 +142,7 @@ const (
 	MACAudit       = "audit log"       // S-73: nobody without the master key rewrites the log unnoticed
 )
 
-var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup, MACAudit, MACReport, MACSession, MACBrowser}
+var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup, MACAudit, MACReport, MACSession, MACBrowser, MACRefresh}
 
 // MAC is HMAC-SHA-256 under the key that belongs to label, over the parts, each with its length.
 func (k *Keys) MAC(label string, parts ...string) Digest { return k.derived.Load().mac(label, parts) }

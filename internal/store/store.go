@@ -423,7 +423,7 @@ type Organisation interface {
 	DropSetting(ctx context.Context, name string) error
 }
 
-// A Code is an interaction code, as its digest.
+// A Code is an interaction code or an authorization code, as its digest: of which purpose tells them apart.
 type Code struct {
 	Digest   secret.Digest
 	Redirect string
@@ -433,7 +433,7 @@ type Code struct {
 	Used     time.Time
 }
 
-// Codes keeps interaction codes.
+// Codes keeps them.
 type Codes interface {
 	AddCode(ctx context.Context, c Code) error
 	// SpendCode uses the code up by one conditional statement and returns it. A code used already is
@@ -467,7 +467,8 @@ type Grants interface {
 	// RevokeToken refuses one access token until it expires by itself.
 	RevokeToken(ctx context.Context, jti string, expires time.Time) error
 	// TokenHolder answers userinfo and introspection in one read: the user, unless the token or its grant is
-	// revoked or the grant is gone (ErrSpent), or the user is (ErrNotFound).
+	// revoked or the grant is gone (ErrSpent), or the user is (ErrNotFound). Without a user, for a token that a
+	// client has by itself, it is the same of token and grant, and nobody is returned.
 	TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error)
 }
 

@@ -148,7 +148,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Post: courier.NewHerald().Post,
 	})
 	h.op = op.New(op.Config{
-		Store: p.Store, Keys: ring, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
+		Store: p.Store, Keys: ring, Secrets: p.Keys, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
 		Count: h.counting("authorize", p.Rates.PerClient),
 	})
 	var pages http.Handler

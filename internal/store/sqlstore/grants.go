@@ -152,14 +152,21 @@ func (t *tx) RevokeToken(ctx context.Context, jti string, expires time.Time) err
 	return err
 }
 
-// TokenHolder is one statement, because it stands in the way of every userinfo request. A grant that is
-// not there counts as revoked: no token outlives its grant, so somebody removed it.
+// over tells of a token ($3) and its grant ($2) whether either was revoked. A grant that is not there counts as
+// revoked: no token outlives its grant, so somebody removed it.
+const over = `coalesce((SELECT revoked FROM grants WHERE id = $2), TRUE) OR EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)`
+
+// TokenHolder is one statement, because it stands in the way of every userinfo request.
 func (t *tx) TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error) {
 	var holder ident.User
 	var refused bool
-	err := t.one(ctx, `SELECT `+userColumns+`,
-		coalesce((SELECT revoked FROM grants WHERE id = $2), TRUE) OR EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)
-		FROM users WHERE id = $1`, args{string(u), string(g), jti}, append(userInto(&holder), &refused)...)
+	a := args{string(u), string(g), jti}
+	var err error
+	if u == "" {
+		err = t.one(ctx, `SELECT (`+over+`) AND $1 = ''`, a, &refused)
+	} else {
+		err = t.one(ctx, `SELECT `+userColumns+`, `+over+` FROM users WHERE id = $1`, a, append(userInto(&holder), &refused)...)
+	}
 	if err == nil && refused {
 		err = store.ErrSpent
 	}

@@ -157,6 +157,29 @@ var grants = map[string]func(*testing.T, store.DB){
 			t.Errorf("%d used the token", won)
 		}
 	},
+	"grants/S-60 100 uses at once leave one successor, whose value they all know": func(t *testing.T, db store.DB) {
+		next := store.Refresh{Digest: digest("next"), Grant: "oar1", Created: now, Expires: now.Add(time.Hour)}
+		write(t, db, func(tx store.Tx) error { return tx.AddRefresh(ctx, store.Refresh{Digest: digest("r"), Grant: "oar1"}) })
+		errs := atOnce(100, func(int) error {
+			return db.Update(ctx, func(tx store.Tx) error {
+				r, err := tx.SpendRefresh(ctx, digest("r"), now)
+				if errors.Is(err, store.ErrSpent) { // the transaction goes on, and sees what the one that won has left
+					got, err := tx.Refresh(ctx, next.Digest)
+					if err == nil && (got != next || r.Used != now) {
+						return fmt.Errorf("got %+v after %+v", got, r)
+					}
+					return err
+				}
+				if err != nil {
+					return err
+				}
+				return tx.AddRefresh(ctx, next)
+			})
+		})
+		if won, _ := tally(t, errs, nil); won != 100 {
+			t.Errorf("%d of 100 found the successor", won)
+		}
+	},
 	"grants/S-61 who holds a token": func(t *testing.T, db store.DB) {
 		u := aUser(t, db, "00u1", "ada")
 		write(t, db, func(tx store.Tx) error { return tx.AddGrant(ctx, aGrant("oar1")) })
@@ -181,6 +204,10 @@ var grants = map[string]func(*testing.T, store.DB){
 			"a token of a revoked grant":      {"00u1", "oar2", "jti3", store.ErrSpent},
 			"a token of a grant that is gone": {"00u1", "oar3", "jti3", store.ErrSpent},
 			"a token of a user who is gone":   {"00u9", "oar1", "jti2", store.ErrNotFound},
+			"a client's own":                  {"", "oar1", "jti2", nil},
+			"a client's own, revoked":         {"", "oar1", "jti1", store.ErrSpent},
+			"a client's own, the grant too":   {"", "oar2", "jti2", store.ErrSpent},
+			"a client's own, the grant gone":  {"", "oar3", "jti2", store.ErrSpent},
 		} {
 			if err := holder(db, c.u, c.g, c.jti); !errors.Is(err, c.want) {
 				t.Errorf("%s: got error %v, want %v", name, err, c.want)
