@@ -58,7 +58,7 @@ func (s Server) Grantable(c Client, asked string) ([]string, error) {
 			return nil, &Error{InvalidScope, "The scope 'offline_access' needs the grant type 'refresh_token', which this client may not use."}
 		}
 	}
-	return scopes, nil
+	return scopes, s.Permits(c.ID, "", scopes)
 }
 
 // May reports whether the client is registered for a grant type.

@@ -41,8 +41,8 @@ type Engine interface {
 	Begin(ctx context.Context, r flow.Request) (secret.Text, error)
 }
 
-// An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the place below
-// /.well-known/ where RFC 8414 looks.
+// An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the places below
+// /.well-known/ where discovery looks.
 type API struct {
 	Config
 	mux    *http.ServeMux
@@ -58,6 +58,12 @@ func New(c Config) *API {
 	}
 	for endpoint, route := range a.routes() {
 		a.mux.HandleFunc("/oauth2/{server}/"+endpoint, a.serve(route))
+		if strings.HasPrefix(endpoint, "v1/") { // the organisation's own server, which has no id on the wire
+			a.mux.HandleFunc("/oauth2/"+endpoint, a.serve(route))
+		}
+	}
+	for _, name := range []string{"openid-configuration", "oauth-authorization-server"} {
+		a.mux.HandleFunc("/.well-known/"+name, a.serve(route{get, a.metadata, program}))
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{get, a.metadata, program}))
 	a.mux.HandleFunc("/", a.serve(route{}))
@@ -150,7 +156,11 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	if !slices.Contains(rt.methods, r.Method) {
 		return reply{}, notAllowed(rt.methods)
 	}
-	realm, err := a.realms.find(r.Context(), r.PathValue("server"))
+	server := r.PathValue("server")
+	if server == oauth.OrgServer {
+		return reply{}, errNotFound // one server, one issuer
+	}
+	realm, err := a.realms.find(r.Context(), cmp.Or(server, oauth.OrgServer))
 	if err != nil {
 		return reply{}, err
 	}
@@ -198,6 +208,3 @@ func (p reply) write(w http.ResponseWriter, r *http.Request) {
 		w.Write(p.body) // to a client that has gone there is nobody to tell
 	}
 }
-
-// issuer is what we were configured with, whatever a request calls us (S-46, S-66).
-func (a *API) issuer(s oauth.Server) string { return a.Origin + "/oauth2/" + s.ID }
