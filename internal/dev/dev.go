@@ -7,8 +7,8 @@
 //
 // # The seeded organisation
 //
-// One authorization server, default, with the issuer {LATCHKEY_URL}/oauth2/default. Two authenticators,
-// password and phone. Five applications, whose ids are in the env file:
+// Two authorization servers: default, with the issuer {LATCHKEY_URL}/oauth2/default, and the organisation's own, with
+// the issuer {LATCHKEY_URL}. Two authenticators, password and phone. Five applications, whose ids are in the env file:
 //
 //	CLIENT_ID           public        password and phone
 //	WEB_CLIENT_ID       confidential  password and phone; not made to authenticate at interact, for some clients cannot

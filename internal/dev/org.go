@@ -182,8 +182,10 @@ func (s *seeder) seed(ctx context.Context, db store.DB, keys []store.SigningKey)
 				return err
 			}
 		}
-		if err := tx.PutServer(ctx, oauth.DefaultServer()); err != nil {
-			return err
+		for _, server := range oauth.FoundingServers() {
+			if err := tx.PutServer(ctx, server); err != nil {
+				return err
+			}
 		}
 		for _, a := range []ident.Authenticator{
 			{ID: s.org.PasswordID, Kind: ident.Password, Key: "okta_password", Methods: []ident.Method{ident.MethodPassword}},

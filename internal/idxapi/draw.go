@@ -283,7 +283,7 @@ func (a artist) success() *form {
 		inputs = append(inputs, field{Name: "client_secret", Required: yes})
 	}
 	return &form{
-		Rel: rel, Name: "issue", Href: a.origin + "/oauth2/" + a.Server + "/v1/token", Method: "POST",
+		Rel: rel, Name: "issue", Href: oauth.Base(a.origin, a.Server) + "/v1/token", Method: "POST",
 		Value: append(inputs, field{Name: "code_verifier", Required: yes}), Accepts: "application/x-www-form-urlencoded",
 	}
 }

@@ -54,7 +54,7 @@ type Client struct {
 // Confidential reports whether the client has something to prove itself by: a secret, or a key.
 func (c Client) Confidential() bool { return len(c.SecretDigests) > 0 || c.Keys != "" }
 
-// A Server is one authorization server of the organisation: {origin}/oauth2/{id}.
+// A Server is one authorization server of the organisation: {origin}/oauth2/{id}, or the origin itself ([OrgServer]).
 type Server struct {
 	ID       string // default
 	Audience string // of its access tokens
@@ -64,9 +64,11 @@ type Server struct {
 	Absolute time.Duration // of a refresh token's family
 	Grace    time.Duration // in which a used refresh token gets the same successor again (S-60)
 	Scopes   []string
+	Claims   []Claim // beside those that all servers have
+	Rules    []Rule  // who may use it, and for what; none: every application, for everything that it may
 }
 
-// DefaultServer is the authorization server that exists from the start.
+// DefaultServer is the authorization server that applications are meant to use.
 func DefaultServer() Server {
 	return Server{
 		ID: "default", Audience: "api://default",

@@ -58,7 +58,7 @@ func (s Server) Grantable(c Client, asked string) ([]string, error) {
 			return nil, &Error{InvalidScope, "The scope 'offline_access' needs the grant type 'refresh_token', which this client may not use."}
 		}
 	}
-	return scopes, nil
+	return scopes, s.Permits(c.ID, "", scopes)
 }
 
 // ofPeople are the scopes that are about a person, and so nothing for a client that asks for itself.

@@ -60,6 +60,8 @@ type AccessToken struct {
 	AuthTime int64        `json:"auth_time,omitempty"`
 	ACR      string       `json:"acr,omitempty"`
 	Subject  string       `json:"sub"`
+
+	Custom map[string]any `json:"-"` // what the server adds
 }
 
 // An IDToken is the claims of an ID token. Its subject is the user's id, which never changes hands.
@@ -86,6 +88,8 @@ type IDToken struct {
 	EmailVerified     *bool  `json:"email_verified,omitempty"`
 
 	Groups []string `json:"groups,omitempty"`
+
+	Custom map[string]any `json:"-"` // what the server adds
 }
 
 // UserInfo is what userinfo tells. Its subject is that of the ID token: okta-auth-js compares them.
@@ -117,7 +121,7 @@ func ClaimsSupported() []string {
 // An Issue is one handing out of tokens: everything their claims are made of.
 type Issue struct {
 	Server Server
-	Issuer string // {origin}/oauth2/{server}
+	Issuer string // what Issuer returns
 	Org    string // 00o…
 	Grant  Grant
 	Scopes []string // of these tokens: the grant's, or fewer after a refresh
@@ -143,6 +147,7 @@ func (i Issue) AccessToken() AccessToken {
 		Issued: i.Now.Unix(), Expires: i.ends(i.Server.Access).Unix(),
 		Client: i.Grant.Client, User: i.Grant.User, Scopes: i.Scopes,
 		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, Subject: i.subject(),
+		Custom: i.custom(InAccess),
 	}
 }
 
@@ -153,6 +158,7 @@ func (i Issue) IDToken(access string) IDToken {
 		Issued: i.Now.Unix(), Expires: i.ends(i.Server.IDToken).Unix(),
 		ID: i.Grant.tokenID(idPrefix, i.Unique), AMR: i.Grant.AMR, IDP: i.Org,
 		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, AccessHash: accessHash(access), Session: i.Grant.Session,
+		Custom: i.custom(InID),
 	}
 	if i.First {
 		t.Nonce = i.Grant.Nonce

@@ -80,7 +80,7 @@ func newHosted(t *testing.T, db store.DB) *hosted {
 	h.client("0oa1second", nil)
 	h.client("0oa1onefa", func(c *oauth.Client) { c.Policy = policy.PasswordOnly })
 	h.sessions = session.New(session.Config{
-		Store: db, Keys: master(t), Now: h.now, Issuer: func(s string) string { return h.api.Issuer(s) },
+		Store: db, Keys: master(t), Now: h.now, Issuer: func(s string) string { return oauth.Issuer(origin, s) },
 		Sign: func(ctx context.Context, claims any) (string, error) {
 			signer, err := h.ring.Signer(ctx)
 			if err != nil {

@@ -35,6 +35,9 @@ func (a *API) interact(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := c.realm.Permits(client.ID, oauth.InteractionCode, request.Scopes); err != nil {
+		return reply{}, err
+	}
 	if _, err := c.params.need("state"); err != nil {
 		return reply{}, err
 	}

@@ -72,8 +72,8 @@ type Handoff struct {
 	Languages   string // ui_locales
 }
 
-// An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the place below
-// /.well-known/ where RFC 8414 looks.
+// An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the places below
+// /.well-known/ where discovery looks.
 type API struct {
 	Config
 	mux    *http.ServeMux
@@ -89,9 +89,15 @@ func New(c Config) *API {
 	}
 	for endpoint, route := range a.routes() {
 		a.mux.HandleFunc("/oauth2/{server}/"+endpoint, a.serve(route))
+		if strings.HasPrefix(endpoint, "v1/") { // the organisation's own server, which has no id on the wire
+			a.mux.HandleFunc("/oauth2/"+endpoint, a.serve(route))
+		}
 	}
-	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{get, a.metadata, program}))
-	a.mux.HandleFunc("/login/token/redirect", a.serve(route{get, a.arrive, person}))
+	for _, name := range []string{"openid-configuration", "oauth-authorization-server"} {
+		a.mux.HandleFunc("/.well-known/"+name, a.serve(route{methods: get, do: a.metadata}))
+	}
+	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{methods: get, do: a.metadata}))
+	a.mux.HandleFunc("/login/token/redirect", a.serve(route{methods: get, do: a.arrive, reader: person, bare: true}))
 	a.mux.HandleFunc("/", a.serve(route{}))
 	return a
 }
@@ -101,6 +107,7 @@ type route struct {
 	methods []string
 	do      func(*call) (reply, error)
 	reader  reader // of its errors
+	bare    bool   // it is no server's: whose request it is, is found out later
 }
 
 // A reader is who is told what went wrong.
@@ -119,16 +126,16 @@ var (
 
 func (a *API) routes() map[string]route {
 	return map[string]route{
-		".well-known/openid-configuration":       {get, a.metadata, program},
-		".well-known/oauth-authorization-server": {get, a.metadata, program},
-		"v1/keys":                                {get, a.keys, program},
-		"v1/interact":                            {post, a.interact, program},
-		"v1/authorize":                           {both, a.authorize, person},
-		"v1/token":                               {post, a.token, program},
-		"v1/userinfo":                            {both, a.userinfo, program},
-		"v1/introspect":                          {post, a.introspect, program},
-		"v1/revoke":                              {post, a.revoke, program},
-		"v1/logout":                              {both, a.logout, person},
+		".well-known/openid-configuration":       {methods: get, do: a.metadata},
+		".well-known/oauth-authorization-server": {methods: get, do: a.metadata},
+		"v1/keys":                                {methods: get, do: a.keys},
+		"v1/interact":                            {methods: post, do: a.interact},
+		"v1/authorize":                           {methods: both, do: a.authorize, reader: person},
+		"v1/token":                               {methods: post, do: a.token},
+		"v1/userinfo":                            {methods: both, do: a.userinfo},
+		"v1/introspect":                          {methods: post, do: a.introspect},
+		"v1/revoke":                              {methods: post, do: a.revoke},
+		"v1/logout":                              {methods: both, do: a.logout, reader: person},
 	}
 }
 
@@ -193,9 +200,13 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 		return reply{}, notAllowed(rt.methods)
 	}
 	var realm *realm
-	if id := r.PathValue("server"); id != "" {
+	if !rt.bare {
+		server := r.PathValue("server")
+		if server == oauth.OrgServer {
+			return reply{}, errNotFound // one server, one issuer
+		}
 		var err error
-		if realm, err = a.realms.find(r.Context(), id); err != nil {
+		if realm, err = a.realms.find(r.Context(), cmp.Or(server, oauth.OrgServer)); err != nil {
 			return reply{}, err
 		}
 	}
@@ -250,9 +261,3 @@ func (p reply) cookies(w http.ResponseWriter) {
 		http.SetCookie(w, c)
 	}
 }
-
-// issuer is what we were configured with, whatever a request calls us (S-46, S-66).
-func (a *API) issuer(s oauth.Server) string { return a.Origin + "/oauth2/" + s.ID }
-
-// Issuer is how an authorization server calls itself in what it signs.
-func (a *API) Issuer(server string) string { return a.issuer(oauth.Server{ID: server}) }

@@ -19,6 +19,7 @@ import (
 type realm struct {
 	oauth.Server
 	issuer    string
+	base      string // what its endpoints are below
 	org       string
 	discovery []byte
 	etag      string
@@ -102,7 +103,10 @@ func (rs *realms) read(ctx context.Context) (*reading, error) {
 }
 
 func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients *sync.Map) *realm {
-	r := &realm{Server: s, issuer: a.issuer(s), org: org, clients: clients}
+	if s.ID == oauth.OrgServer {
+		s.Audience = a.Origin // the tokens of the organisation's own server are for us
+	}
+	r := &realm{Server: s, issuer: oauth.Issuer(a.Origin, s.ID), base: oauth.Base(a.Origin, s.ID), org: org, clients: clients}
 	r.discovery = r.describe(algorithms)
 	r.etag = etag(r.discovery)
 	return r
@@ -143,20 +147,20 @@ func (r *realm) describe(algorithms []string) []byte {
 		RequestURIParameter bool              `json:"request_uri_parameter_supported"`
 	}{
 		Issuer:        r.issuer,
-		Authorization: r.issuer + "/v1/authorize",
-		Token:         r.issuer + "/v1/token",
-		UserInfo:      r.issuer + "/v1/userinfo",
-		JWKS:          r.issuer + "/v1/keys",
-		Introspection: r.issuer + "/v1/introspect",
-		Revocation:    r.issuer + "/v1/revoke",
-		EndSession:    r.issuer + "/v1/logout",
+		Authorization: r.base + "/v1/authorize",
+		Token:         r.base + "/v1/token",
+		UserInfo:      r.base + "/v1/userinfo",
+		JWKS:          r.base + "/v1/keys",
+		Introspection: r.base + "/v1/introspect",
+		Revocation:    r.base + "/v1/revoke",
+		EndSession:    r.base + "/v1/logout",
 		ResponseTypes: []string{"code"},
 		ResponseModes: oauth.ResponseModes,
 		Grants:        []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken, oauth.ClientCredentials},
 		Subjects:      []string{"public"},
 		Algorithms:    algorithms, // those of the keys that are published
 		Scopes:        r.Scopes,
-		Claims:        oauth.ClaimsSupported(),
+		Claims:        r.ClaimsSupported(),
 		ACR:           policy.ACRValues(),
 		PKCE:          []string{oauth.S256}, // without it okta-auth-js stops before its first call
 		TokenAuth:     methods, IntrospectionAuth: methods, RevocationAuth: methods,

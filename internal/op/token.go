@@ -45,6 +45,9 @@ func (a *API) token(c *call) (reply, error) {
 	if !client.May(oauth.GrantType(asked)) {
 		return reply{}, &oauth.Error{Code: oauth.UnauthorizedClient, Description: "The client may not use this grant type."}
 	}
+	if err := c.realm.Permits(client.ID, oauth.GrantType(asked), nil); err != nil {
+		return reply{}, err
+	}
 	signer, err := a.Keys.Signer(c.Context())
 	if err != nil {
 		return reply{}, err
@@ -105,7 +108,7 @@ func (a *API) redeem(c *call, kind codeKind, client oauth.Client, signer keys.Si
 			refuse = kind.bad
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, "the user is not active"))
 		}
-		if groups, err = groupsOf(ctx, tx, user.ID, grant.Scopes); err != nil {
+		if groups, err = groupsOf(ctx, tx, user.ID, c.realm.SaysGroups(grant.Scopes)); err != nil {
 			return err
 		}
 		grant.Created, grant.Expires = now, ends(c.realm.Server, grant, now)
@@ -191,13 +194,16 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if scopes, err = grant.Narrow(c.params["scope"]); err != nil {
 			return err
 		}
+		if err := c.realm.Permits(client.ID, oauth.RefreshToken, scopes); err != nil { // rules may have changed since
+			return err
+		}
 		if user, err = tx.User(ctx, grant.User); err != nil {
 			return err
 		}
 		if user.Status != ident.Active {
 			return oauth.ErrRefresh
 		}
-		if groups, err = groupsOf(ctx, tx, user.ID, scopes); err != nil {
+		if groups, err = groupsOf(ctx, tx, user.ID, c.realm.SaysGroups(scopes)); err != nil {
 			return err
 		}
 		if !used {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"latchkey.dev/internal/ident"
@@ -97,7 +96,7 @@ func (a *API) holder(c *call, token oauth.AccessToken) (h holder, err error) {
 		if err := inUse(c, tx, token.Client); err != nil {
 			return err
 		}
-		if h.groups, err = groupsOf(ctx, tx, token.User, token.Scopes); err != nil || !token.Has(oauth.ScopePhone) {
+		if h.groups, err = groupsOf(ctx, tx, token.User, token.Has(oauth.ScopeGroups)); err != nil || !token.Has(oauth.ScopePhone) {
 			return err
 		}
 		all, err := tx.Enrollments(ctx, token.User)
@@ -117,9 +116,9 @@ func (a *API) holder(c *call, token oauth.AccessToken) (h holder, err error) {
 	return h, nil
 }
 
-// groupsOf names the groups of a user, if that is among what was granted.
-func groupsOf(ctx context.Context, tx store.Tx, u ident.UserID, scopes []string) (names []string, err error) {
-	if !slices.Contains(scopes, oauth.ScopeGroups) {
+// groupsOf names the groups of a user, if they are to be told.
+func groupsOf(ctx context.Context, tx store.Tx, u ident.UserID, told bool) (names []string, err error) {
+	if !told {
 		return nil, nil
 	}
 	all, err := tx.GroupsOf(ctx, u)

@@ -74,6 +74,8 @@ type planner struct {
 	groups         []ident.Group
 	clients        []oauth.Client
 
+	founded int // servers that were not in the file
+
 	plan   Plan
 	steps  []func(store.Tx) error
 	events []audit.Event
@@ -94,8 +96,11 @@ func (p *planner) look(tx store.Tx) (err error) {
 }
 
 func (p *planner) think(tx store.Tx) error {
-	if len(p.servers) == 0 && !slices.ContainsFunc(p.file.Servers, func(s Server) bool { return s.ID == "default" }) {
-		p.file.Servers = append(p.file.Servers, Founding().Servers...)
+	for _, s := range Founding().Servers { // one that is missing comes with the next file, as after an upgrade
+		there := slices.ContainsFunc(p.servers, func(have oauth.Server) bool { return have.ID == s.ID })
+		if !there && !slices.ContainsFunc(p.file.Servers, func(want Server) bool { return want.ID == s.ID }) {
+			p.file.Servers, p.founded = append(p.file.Servers, s), p.founded+1
+		}
 	}
 	if len(p.authenticators)+len(p.file.Authenticators) == 0 {
 		p.file.Authenticators = Founding().Authenticators
@@ -143,7 +148,8 @@ func (p *planner) at(path, format string, args ...any) {
 
 func (p *planner) thinkServers() {
 	ctx := p.ctx
-	for _, want := range p.file.Servers {
+	for i, want := range p.file.Servers {
+		p.fitRules(fmt.Sprintf("servers[%d]", i), want)
 		put := func(tx store.Tx) error { return tx.PutServer(ctx, want.server()) }
 		i := slices.IndexFunc(p.servers, func(s oauth.Server) bool { return s.ID == want.ID })
 		if i < 0 {
@@ -152,14 +158,38 @@ func (p *planner) thinkServers() {
 			p.change(Change{Alter, "server", want.ID, want.ID, fields}, audit.ServerChanged, put)
 		}
 	}
-	if !p.how.Prune || len(p.file.Servers) == 0 {
+	if !p.pruningServers() {
 		return
 	}
 	for _, s := range p.servers {
-		if s.ID == "default" || slices.ContainsFunc(p.file.Servers, func(want Server) bool { return want.ID == s.ID }) {
+		if founding(s.ID) || slices.ContainsFunc(p.file.Servers, func(want Server) bool { return want.ID == s.ID }) {
 			continue
 		}
 		p.change(Change{Delete, "server", s.ID, s.ID, nil}, audit.ServerDeleted, func(tx store.Tx) error { return tx.DropServer(ctx, s.ID) })
+	}
+}
+
+// pruningServers: a file that does not speak of servers deletes none, even if one is founded on the way.
+func (p *planner) pruningServers() bool { return p.how.Prune && len(p.file.Servers) > p.founded }
+
+// founding reports whether a server is one of those that are there without being named.
+func founding(id string) bool {
+	return slices.ContainsFunc(oauth.FoundingServers(), func(s oauth.Server) bool { return s.ID == id })
+}
+
+// fitRules finds rules about applications that there will not be.
+func (p *planner) fitRules(path string, s Server) {
+	for i, r := range s.Rules {
+		for j, id := range r.Apps {
+			inFile := slices.ContainsFunc(p.file.Apps, func(a App) bool { return a.ID == string(id) })
+			stays := slices.ContainsFunc(p.clients, func(c oauth.Client) bool {
+				named := slices.ContainsFunc(p.file.Apps, func(a App) bool { return a.ID == "" && foldName(a.Name) == foldName(c.Label) })
+				return c.ID == id && (named || !p.how.Prune || len(p.file.Apps) == 0)
+			})
+			if !inFile && !stays {
+				p.at(fmt.Sprintf("%s.rules[%d].apps[%d]", path, i, j), "there is no app with the id %q", id)
+			}
+		}
 	}
 }
 
@@ -345,7 +375,7 @@ func (p *planner) unique(kept map[oauth.ClientID]bool) {
 func (p *planner) unfit(a App) (found flaws) {
 	var scopes []string
 	for _, s := range p.servers {
-		gone := p.how.Prune && len(p.file.Servers) > 0 && s.ID != "default"
+		gone := p.pruningServers() && !founding(s.ID)
 		if !gone && !slices.ContainsFunc(p.file.Servers, func(want Server) bool { return want.ID == s.ID }) {
 			scopes = append(scopes, s.Scopes...)
 		}

@@ -98,6 +98,9 @@ func (s Server) check() (found flaws) {
 	if !serverID.MatchString(s.ID) {
 		found.at("id", "%q is no id: letters, digits, - and _, at most 64", s.ID)
 	}
+	if s.ID == oauth.OrgServer && s.Audience != "" {
+		found.at("audience", "the organisation's own server issues tokens for itself: leave it out")
+	}
 	if len(s.Audience) > 254 || strings.ContainsFunc(s.Audience, unprintable) {
 		found.at("audience", "is longer than 254 characters or cannot be printed")
 	}
@@ -127,7 +130,86 @@ func (s Server) check() (found flaws) {
 		}
 		return ""
 	})...)
+	return append(append(found, s.checkClaims()...), s.checkRules()...)
+}
+
+// claimName is what a claim may be called; URIs are for those who share their tokens with others (RFC 7519 4.2).
+var claimName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.:/#-]{0,127}$`)
+
+// mostClaims bounds what a token can grow to: it travels in a header.
+const mostClaims = 32
+
+func (s Server) checkClaims() (found flaws) {
+	if len(s.Claims) > mostClaims {
+		found.at("claims", "there are %d: at most %d", len(s.Claims), mostClaims)
+	}
+	names := once{}
+	for i, c := range s.Claims {
+		at := fmt.Sprintf("claims[%d]", i)
+		if !claimName.MatchString(c.Name) {
+			found.at(at+".name", "%q is no name for a claim: a letter, then letters, digits and _.:/#-, at most 128", c.Name)
+		}
+		found = append(found, names.twice(at+".name", c.Name)...)
+		if len(c.In) == 0 {
+			found.at(at+".in", "say in which tokens: [access], [id], or both")
+		}
+		found = append(found, distinct(at+".in", c.In, func(k oauth.TokenKind) string {
+			switch {
+			case k != oauth.InAccess && k != oauth.InID:
+				return "is none of access, id"
+			case oauth.Reserved(k, c.Name):
+				return "tokens have a claim " + c.Name + " already, which means something else"
+			}
+			return ""
+		})...)
+		if c.Scope != "" && !slices.Contains(s.Scopes, c.Scope) {
+			found.at(at+".scope", "the server has no scope %q", c.Scope)
+		}
+		if c.User != "" && !slices.Contains(oauth.Attributes(), c.User) {
+			found.at(at+".user", "%q is none of %v", c.User, oauth.Attributes())
+		}
+		if (c.User == "") == (c.Text == "") {
+			found.at(at, "say what it holds: user, something of the user, or text, the same for everybody")
+		}
+		if utf8.RuneCountInString(c.Text) > 1024 || strings.ContainsFunc(c.Text, unprintable) {
+			found.at(at+".text", "is longer than 1024 characters or cannot be printed")
+		}
+	}
 	return found
+}
+
+func (s Server) checkRules() (found flaws) {
+	for i, r := range s.Rules {
+		at := fmt.Sprintf("rules[%d]", i)
+		if len(r.Apps)+len(r.GrantTypes)+len(r.Scopes) == 0 {
+			found.at(at, "says nothing: name apps, grant_types or scopes")
+		}
+		found = append(found, distinct(at+".apps", r.Apps, func(id oauth.ClientID) string {
+			if !clientID.MatchString(string(id)) {
+				return "is no client id; an application is named by its id here, which a stranger cannot choose"
+			}
+			return ""
+		})...)
+		found = append(found, distinct(at+".grant_types", r.GrantTypes, grantFlaw)...)
+		found = append(found, distinct(at+".scopes", r.Scopes, func(scope string) string {
+			if !slices.Contains(s.Scopes, scope) {
+				return "is no scope of the server"
+			}
+			return ""
+		})...)
+	}
+	return found
+}
+
+func grantFlaw(g oauth.GrantType) string {
+	if slices.Contains(grantTypes, g) {
+		return ""
+	}
+	var all []string
+	for _, known := range grantTypes {
+		all = append(all, string(known))
+	}
+	return "is none of " + strings.Join(all, ", ")
 }
 
 func (a Authenticator) check() (found flaws) {
@@ -187,12 +269,7 @@ func (a App) check() (found flaws) {
 	if a.Type != Public && a.Type != Confidential {
 		found.at("type", "say public, or confidential for an application that can keep a secret")
 	}
-	found = append(found, distinct("grant_types", a.GrantTypes, func(g oauth.GrantType) string {
-		if !slices.Contains(grantTypes, g) {
-			return fmt.Sprintf("is none of %v", grantTypes)
-		}
-		return ""
-	})...)
+	found = append(found, distinct("grant_types", a.GrantTypes, grantFlaw)...)
 	if a.Type != Confidential && slices.Contains(a.GrantTypes, oauth.ClientCredentials) {
 		found.at("grant_types", "client_credentials is for a confidential application: a public one cannot prove who it is")
 	}

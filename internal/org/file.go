@@ -27,14 +27,47 @@ type File struct {
 	lines strict.Lines // of every key in it
 }
 
-// A Server is an authorization server: {origin}/oauth2/{id}.
+// A Server is an authorization server: {origin}/oauth2/{id}; the one with the id org is the origin itself.
 type Server struct {
 	ID           string   `yaml:"id" json:"id"`
-	Audience     string   `yaml:"audience" json:"audience"`
+	Audience     string   `yaml:"audience,omitempty" json:"audience,omitempty"` // that of org is its issuer
 	AccessToken  Span     `yaml:"access_token" json:"access_token"`
 	IDToken      Span     `yaml:"id_token" json:"id_token"`
 	RefreshToken Refresh  `yaml:"refresh_token" json:"refresh_token"`
 	Scopes       []string `yaml:"scopes,flow" json:"scopes"`
+	Claims       []Claim  `yaml:"claims,omitempty" json:"claims,omitempty"`
+	Rules        []Rule   `yaml:"rules,omitempty" json:"rules,omitempty"` // none: every application may use it
+}
+
+// A Claim is one that an authorization server adds to its tokens: something of the user, or a text.
+type Claim struct {
+	Name  string            `yaml:"name" json:"name"`
+	In    []oauth.TokenKind `yaml:"in,flow" json:"in"`
+	Scope string            `yaml:"scope,omitempty" json:"scope,omitempty"`
+	User  oauth.Attribute   `yaml:"user,omitempty" json:"user,omitempty"`
+	Text  string            `yaml:"text,omitempty" json:"text,omitempty"`
+}
+
+func (c Claim) String() string {
+	said := fmt.Sprintf("%s in %v", c.Name, c.In)
+	if c.Scope != "" {
+		said += " with " + c.Scope
+	}
+	if c.User != "" {
+		return said + " = user " + string(c.User)
+	}
+	return fmt.Sprintf("%s = %q", said, c.Text)
+}
+
+// A Rule opens an authorization server to some applications, by some grants, for some scopes.
+type Rule struct {
+	Apps       []oauth.ClientID  `yaml:"apps,omitempty" json:"apps,omitempty"`
+	GrantTypes []oauth.GrantType `yaml:"grant_types,omitempty,flow" json:"grant_types,omitempty"`
+	Scopes     []string          `yaml:"scopes,omitempty,flow" json:"scopes,omitempty"`
+}
+
+func (r Rule) String() string {
+	return fmt.Sprintf("apps %v by %v for %v", r.Apps, r.GrantTypes, r.Scopes)
 }
 
 // Refresh is how long refreshing can go on.
@@ -117,11 +150,11 @@ type Policy struct {
 	IdentifierFirst bool         `yaml:"identifier_first,omitempty" json:"identifier_first,omitempty"`
 }
 
-// Founding is what an organisation has that was never told otherwise: one authorization server, passwords and
-// phones. That is nobody's name and nobody's secret (S-06).
+// Founding is what an organisation has that was never told otherwise: two authorization servers (default, and the organisation's own),
+// passwords and phones. That is nobody's name and nobody's secret (S-06).
 func Founding() File {
 	return File{
-		Servers: []Server{serverOf(oauth.DefaultServer())},
+		Servers: each(oauth.FoundingServers(), serverOf),
 		Authenticators: []Authenticator{
 			Authenticator{Kind: ident.Password}.whole(),
 			Authenticator{Kind: ident.Phone}.whole(),
@@ -170,7 +203,7 @@ func (f *File) defaults() {
 
 func (s Server) whole() Server {
 	d := oauth.DefaultServer()
-	if s.Audience == "" {
+	if s.Audience == "" && s.ID != oauth.OrgServer {
 		s.Audience = "api://" + s.ID
 	}
 	for _, span := range []struct {
@@ -189,12 +222,22 @@ func (s Server) whole() Server {
 
 func serverOf(s oauth.Server) Server {
 	return Server{ID: s.ID, Audience: s.Audience, AccessToken: Span(s.Access), IDToken: Span(s.IDToken),
-		RefreshToken: Refresh{Span(s.Refresh), Span(s.Absolute), Span(s.Grace)}, Scopes: s.Scopes}
+		RefreshToken: Refresh{Span(s.Refresh), Span(s.Absolute), Span(s.Grace)}, Scopes: s.Scopes,
+		Claims: each(s.Claims, func(c oauth.Claim) Claim { return Claim(c) }), Rules: each(s.Rules, func(r oauth.Rule) Rule { return Rule(r) })}
+}
+
+// each turns a list of one type into a list of another; none stays none.
+func each[A, B any](all []A, into func(A) B) (done []B) {
+	for _, a := range all {
+		done = append(done, into(a))
+	}
+	return done
 }
 
 func (s Server) server() oauth.Server {
 	return oauth.Server{ID: s.ID, Audience: s.Audience, Access: time.Duration(s.AccessToken), IDToken: time.Duration(s.IDToken),
-		Refresh: time.Duration(s.RefreshToken.Idle), Absolute: time.Duration(s.RefreshToken.Absolute), Grace: time.Duration(s.RefreshToken.Grace), Scopes: s.Scopes}
+		Refresh: time.Duration(s.RefreshToken.Idle), Absolute: time.Duration(s.RefreshToken.Absolute), Grace: time.Duration(s.RefreshToken.Grace), Scopes: s.Scopes,
+		Claims: each(s.Claims, func(c Claim) oauth.Claim { return oauth.Claim(c) }), Rules: each(s.Rules, func(r Rule) oauth.Rule { return oauth.Rule(r) })}
 }
 
 // proofs are the kinds of proof there are, with the key that clients know each by and how it is used.

@@ -178,7 +178,7 @@ func TestS06_AnEmptyDatabaseLetsNobodyIn(t *testing.T) {
 func TestApply(t *testing.T) {
 	onBoth(t, func(t *testing.T, o *org.Org) {
 		dry := apply(t, o, small, org.How{DryRun: true})
-		if dry.Applied || len(dry.Changes) != 6 || len(dry.Secrets) != 0 || export(t, o) != "{}\n" {
+		if dry.Applied || len(dry.Changes) != 7 || len(dry.Secrets) != 0 || export(t, o) != "{}\n" {
 			t.Fatalf("a dry run: %+v\n%s", dry, export(t, o))
 		}
 		made := apply(t, o, small, org.How{})
@@ -197,7 +197,7 @@ func TestApply(t *testing.T) {
 			}
 			changed = e
 		}
-		want := []audit.Type{audit.ServerCreated, audit.AuthenticatorSet, audit.AuthenticatorSet, audit.GroupCreated, audit.AppCreated, audit.AppCreated, audit.AppChanged}
+		want := []audit.Type{audit.ServerCreated, audit.ServerCreated, audit.AuthenticatorSet, audit.AuthenticatorSet, audit.GroupCreated, audit.AppCreated, audit.AppCreated, audit.AppChanged}
 		if got := types(events(t, o)); !slices.Equal(got, want) {
 			t.Errorf("S-71: recorded %v, want %v", got, want)
 		}

@@ -137,7 +137,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	h.meter = meter.New(meter.Config{Store: p.Store, Shared: shared(p.Store), Now: p.Now})
 	h.sessions = session.New(session.Config{
 		Store: p.Store, Keys: p.Keys, Now: p.Now, Limits: p.Session, Log: p.Log,
-		Issuer: func(server string) string { return h.op.Issuer(server) },
+		Issuer: func(server string) string { return oauth.Issuer(p.Origin, server) },
 		Sign: func(ctx context.Context, claims any) (string, error) {
 			signer, err := ring.Signer(ctx)
 			if err != nil {

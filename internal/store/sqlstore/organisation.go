@@ -153,7 +153,8 @@ func (r clientRow) client(id oauth.ClientID, created time.Time) oauth.Client {
 
 func (t *tx) PutServer(ctx context.Context, s oauth.Server) error {
 	_, err := t.exec(ctx, `INSERT INTO servers (id, doc) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`,
-		args{s.ID, doc(serverRow{s.Audience, span(s.Access), span(s.IDToken), span(s.Refresh), span(s.Absolute), span(s.Grace), s.Scopes})})
+		args{s.ID, doc(serverRow{s.Audience, span(s.Access), span(s.IDToken), span(s.Refresh), span(s.Absolute), span(s.Grace), s.Scopes,
+			listOf(s.Claims, func(c oauth.Claim) claimRow { return claimRow(c) }), listOf(s.Rules, func(r oauth.Rule) ruleRow { return ruleRow(r) })})})
 	return err
 }
 
@@ -184,16 +185,41 @@ func (t *tx) Servers(ctx context.Context) ([]oauth.Server, error) {
 
 // serverRow is what is stored of an authorization server. Lifetimes are written as 15m0s.
 type serverRow struct {
-	Audience string   `json:"audience"`
-	Access   span     `json:"access"`
-	IDToken  span     `json:"id_token"`
-	Refresh  span     `json:"refresh"`
-	Absolute span     `json:"absolute"`
-	Grace    span     `json:"grace,omitempty"`
-	Scopes   []string `json:"scopes,omitempty"`
+	Audience string     `json:"audience"`
+	Access   span       `json:"access"`
+	IDToken  span       `json:"id_token"`
+	Refresh  span       `json:"refresh"`
+	Absolute span       `json:"absolute"`
+	Grace    span       `json:"grace,omitempty"`
+	Scopes   []string   `json:"scopes,omitempty"`
+	Claims   []claimRow `json:"claims,omitempty"`
+	Rules    []ruleRow  `json:"rules,omitempty"`
+}
+
+type claimRow struct {
+	Name  string            `json:"name"`
+	In    []oauth.TokenKind `json:"in"`
+	Scope string            `json:"scope,omitempty"`
+	User  oauth.Attribute   `json:"user,omitempty"`
+	Text  string            `json:"text,omitempty"`
+}
+
+type ruleRow struct {
+	Apps       []oauth.ClientID  `json:"apps,omitempty"`
+	GrantTypes []oauth.GrantType `json:"grant_types,omitempty"`
+	Scopes     []string          `json:"scopes,omitempty"`
+}
+
+// listOf turns a list of one type into a list of another; none stays none.
+func listOf[A, B any](all []A, row func(A) B) (rows []B) {
+	for _, a := range all {
+		rows = append(rows, row(a))
+	}
+	return rows
 }
 
 func (r serverRow) server(id string) oauth.Server {
 	return oauth.Server{ID: id, Audience: r.Audience, Access: time.Duration(r.Access), IDToken: time.Duration(r.IDToken),
-		Refresh: time.Duration(r.Refresh), Absolute: time.Duration(r.Absolute), Grace: time.Duration(r.Grace), Scopes: r.Scopes}
+		Refresh: time.Duration(r.Refresh), Absolute: time.Duration(r.Absolute), Grace: time.Duration(r.Grace), Scopes: r.Scopes,
+		Claims: listOf(r.Claims, func(c claimRow) oauth.Claim { return oauth.Claim(c) }), Rules: listOf(r.Rules, func(r ruleRow) oauth.Rule { return oauth.Rule(r) })}
 }
