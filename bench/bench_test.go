@@ -33,18 +33,23 @@ func TestEveryLineRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for _, r := range all {
-		if seen[r.what] {
-			t.Errorf("two lines are called %q", r.what)
+	for _, s := range all {
+		for _, r := range s.results {
+			if seen[r.what] {
+				t.Errorf("two lines are called %q", r.what)
+			}
+			seen[r.what] = true
+			// Some lines are differences, and with one sample each those may come out on either side of zero.
+			if r.unit == " ms" && r.got == 0 {
+				t.Errorf("%s takes %v ms: nothing was measured", r.what, r.got)
+			}
 		}
-		seen[r.what] = true
-		// Some lines are differences, and with one sample each those may come out on either side of zero.
-		if r.unit == " ms" && r.got == 0 {
-			t.Errorf("%s takes %v ms: nothing was measured", r.what, r.got)
+		if text := s.text(); len(s.results) == 0 || strings.Count(text, "\n| ") != len(s.results)+1 {
+			t.Errorf("%s has not a row for each of %d lines:\n%s", s.name, len(s.results), text)
 		}
 	}
-	if text := string(table(all, b.share.String())); strings.Count(text, "\n") != len(all)+4 {
-		t.Errorf("the table has not a row for each of %d lines:\n%s", len(all), text)
+	if len(all) != len(lines) {
+		t.Errorf("%d of %d lines were measured", len(all), len(lines))
 	}
 	if entries, err := os.ReadDir(b.dir); err == nil {
 		t.Errorf("%d files were left behind", len(entries))
@@ -86,21 +91,36 @@ func TestRatiosAreOfRounds(t *testing.T) {
 
 func TestLastRunGoesBetweenItsMarks(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "page.md")
-	page := "# Page\n\n" + tableBegins + "old\n" + tableEnds + "\nAfter.\n"
+	first := section{name: "process", machine: "4 cores", results: []result{{what: "start", got: 1, want: 2}}}
+	page := "# Page\n\n" + runBegins + "\n" + first.text() + "\n" + runEnds + "\nAfter.\n"
 	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceTable(file, []byte("new\n")); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(file)
-	if want := strings.Replace(page, "old\n", "\nnew\n\n", 1); err != nil || string(got) != want {
-		t.Errorf("page is %q, %v; want %q", got, err, want)
+	for name, c := range map[string]struct {
+		measured []section
+		want     string
+	}{
+		"nothing stays as it is":      {nil, "\n" + first.text()},
+		"another goes where it ought": {[]section{{name: "signin"}}, "\n" + section{name: "signin"}.text() + "\n" + first.text()},
+		"the same is replaced":        {[]section{{name: "process"}}, "\n" + section{name: "process"}.text()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := replaceRun(file, c.measured); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(file)
+			if want := "# Page\n\n" + runBegins + c.want + "\n" + runEnds + "\nAfter.\n"; err != nil || string(got) != want {
+				t.Errorf("page is %q, %v; want %q", got, err, want)
+			}
+		})
 	}
 	if err := os.WriteFile(file, []byte("no marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if replaceTable(file, []byte("new\n")) == nil {
+	if replaceRun(file, nil) == nil {
 		t.Error("a page without marks was written to")
 	}
 }

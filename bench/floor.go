@@ -18,7 +18,7 @@ import (
 )
 
 // A floor is what no sign-in server can do without, in a process that does nothing else: a password hash,
-// an answer to a GET. It is this program, started with floorArg.
+// an answer to a GET, a signature (signing.go). It is this program, started with floorArg.
 
 const floorArg = "floor"
 
@@ -31,7 +31,7 @@ func floor() {
 		os.Exit(1)
 	}
 	fmt.Println(listener.Addr())
-	go http.Serve(listener, http.HandlerFunc(bareGet))
+	go http.Serve(listener, bare())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		var workers, count int
 		var long time.Duration

@@ -123,11 +123,12 @@ type visitor struct {
 	*connection
 	h      *house
 	client string
+	scope  string
 }
 
 func (h *house) visitor() (*visitor, error) {
 	c, err := dial(h.addr)
-	return &visitor{c, h, h.env["CLIENT_ID"]}, err
+	return &visitor{c, h, h.env["CLIENT_ID"], "openid profile email phone"}, err
 }
 
 // The code that is pinned, and a pair of PKCE (RFC 7636 appendix B).
@@ -141,7 +142,7 @@ const (
 // begin is the application's first request; it returns the interaction handle.
 func (v *visitor) begin() (string, error) {
 	return v.find(`"interaction_handle":"`)(v.post("/oauth2/default/v1/interact", form, url.Values{
-		"client_id": {v.client}, "redirect_uri": {v.h.env["REDIRECT_URI"]}, "scope": {"openid profile email phone"},
+		"client_id": {v.client}, "redirect_uri": {v.h.env["REDIRECT_URI"]}, "scope": {v.scope},
 		"code_challenge": {challenge}, "code_challenge_method": {"S256"}, "state": {"s-7f3a90c1"}, "nonce": {"n-5d2b1e88"},
 	}.Encode()))
 }
@@ -189,11 +190,16 @@ func (v *visitor) prove(handle string) (string, error) {
 		fmt.Sprintf(`{"credentials":{"passcode":%q},"stateHandle":%q}`, code, handle)))
 }
 
+// buy returns what the token endpoint answers.
+func (v *visitor) buy(interaction string) ([]byte, error) {
+	return v.post("/oauth2/default/v1/token", form, url.Values{
+		"grant_type": {"interaction_code"}, "interaction_code": {interaction}, "client_id": {v.client}, "code_verifier": {verifier},
+	}.Encode())
+}
+
 // redeem returns the access token.
 func (v *visitor) redeem(interaction string) (string, error) {
-	return v.find(`"access_token":"`)(v.post("/oauth2/default/v1/token", form, url.Values{
-		"grant_type": {"interaction_code"}, "interaction_code": {interaction}, "client_id": {v.client}, "code_verifier": {verifier},
-	}.Encode()))
+	return v.find(`"access_token":"`)(v.buy(interaction))
 }
 
 // profile asks who signed in.
@@ -202,8 +208,8 @@ func (v *visitor) profile(token string) error {
 	return err
 }
 
-// signIn is all of it: seven requests. It returns the access token.
-func (v *visitor) signIn(p person) (string, error) {
+// proven goes through a sign-in up to the interaction code.
+func (v *visitor) proven(p person) (string, error) {
 	handle, err := v.open()
 	if err != nil {
 		return "", err
@@ -215,7 +221,12 @@ func (v *visitor) signIn(p person) (string, error) {
 	if err := v.challenge(handle, phone); err != nil {
 		return "", err
 	}
-	interaction, err := v.prove(handle)
+	return v.prove(handle)
+}
+
+// signIn is all of it: seven requests. It returns the access token.
+func (v *visitor) signIn(p person) (string, error) {
+	interaction, err := v.proven(p)
 	if err != nil {
 		return "", err
 	}

@@ -23,6 +23,7 @@ var lines = []struct {
 	{"signin", (*bench).signIn},
 	{"load", (*bench).load},
 	{"requests", (*bench).requests},
+	{"throughput", (*bench).throughput},
 	{"flows", (*bench).openFlows},
 	{"users", (*bench).manyUsers},
 	{"process", (*bench).oneProcess},
@@ -382,7 +383,7 @@ func (b *bench) openFlows() (_ []result, err error) {
 		if err != nil {
 			return nil, err
 		}
-		named := &visitor{v.connection, h, h.env["CLIENT_ID_IDFIRST"]}
+		named := &visitor{v.connection, h, h.env["CLIENT_ID_IDFIRST"], v.scope}
 		measures = append(measures,
 			func() (float64, error) { return b.beginning(v, v.byPassword) },
 			func() (float64, error) { return b.beginning(named, named.byName) })

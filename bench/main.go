@@ -33,6 +33,7 @@ type plan struct {
 	window   time.Duration // in which work under load is counted
 	few      int           // workers
 	crowd    int           // workers, more than anybody should have
+	tokens   int           // more than the server remembers to have verified
 	flows    int           // open at once
 	users    [2]int        // of the small and of the large organisation
 	starts   int
@@ -42,11 +43,11 @@ type plan struct {
 
 var (
 	full = plan{
-		rounds: 30, batch: 5, turns: 3, gets: 300, warm: 2 * time.Second, window: 5 * time.Second, few: 8, crowd: 128,
+		rounds: 30, batch: 5, turns: 3, gets: 300, warm: 2 * time.Second, window: 5 * time.Second, few: 8, crowd: 128, tokens: 5000,
 		flows: 10_000, users: [2]int{1000, 1_000_000}, starts: 5, idle: 3 * time.Second, settling: 3 * time.Millisecond,
 	}
 	quick = plan{
-		rounds: 1, batch: 1, turns: 1, gets: 5, window: 500 * time.Millisecond, few: 2, crowd: 4,
+		rounds: 1, batch: 1, turns: 1, gets: 5, window: 500 * time.Millisecond, few: 2, crowd: 4, tokens: 4,
 		flows: 20, users: [2]int{3, 30}, starts: 1, settling: time.Millisecond,
 	}
 )
@@ -58,7 +59,6 @@ type bench struct {
 	self     string // this program, which is the floors, too
 	dir      string // everything that is written
 	log      io.Writer
-	share    *share // of the machine that others had
 }
 
 func main() {
@@ -67,7 +67,7 @@ func main() {
 		return
 	}
 	program := flag.String("latchkey", "bin/latchkey", "the program to measure, built as it ships")
-	write := flag.String("write", "", "put the results into this file, between its marks")
+	write := flag.String("write", "", "put the results into this file, between its marks; what was not measured stays")
 	only := flag.String("only", "", "measure just the lines whose name matches this expression")
 	small := flag.Bool("quick", false, "do next to nothing of everything, to see that it runs")
 	tmp := flag.String("tmp", "", "where to put databases; a million users take a gigabyte")
@@ -88,22 +88,22 @@ func run(p plan, program, tmp, only, write string) error {
 	if err != nil {
 		return err
 	}
-	if write != "" && only != "" {
-		return errors.New("a part of the lines is not the last run: -write goes without -only")
-	}
-	results, b, err := measure(p, program, tmp, pattern, os.Stderr)
+	sections, _, err := measure(p, program, tmp, pattern, os.Stderr)
 	if err != nil {
 		return err
 	}
-	show(os.Stdout, results)
+	for _, s := range sections {
+		show(os.Stdout, s.results)
+	}
 	if write == "" {
 		return nil
 	}
-	return replaceTable(write, table(results, b.share.String()))
+	return replaceRun(write, sections)
 }
 
-func measure(p plan, program, tmp string, only *regexp.Regexp, log io.Writer) (all []result, b *bench, err error) {
-	b = &bench{plan: p, log: log, share: newShare()}
+// measure returns a section for each line whose name matches.
+func measure(p plan, program, tmp string, only *regexp.Regexp, log io.Writer) (all []section, b *bench, err error) {
+	b = &bench{plan: p, log: log}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if b.latchkey, err = filepath.Abs(program); err != nil {
 		return nil, b, err
@@ -118,14 +118,14 @@ func measure(p plan, program, tmp string, only *regexp.Regexp, log io.Writer) (a
 		if !only.MatchString(l.name) {
 			continue
 		}
-		began := time.Now()
+		began, share := time.Now(), newShare()
 		results, err := l.measure(b)
 		if err != nil {
 			return nil, b, fmt.Errorf("%s: %w", l.name, err)
 		}
 		fmt.Fprintf(b.log, "%-12s %s\n", l.name, time.Since(began).Round(100*time.Millisecond))
-		all = append(all, results...)
+		share.stop()
+		all = append(all, section{l.name, began, share.String(), results})
 	}
-	b.share.stop()
 	return all, b, nil
 }

@@ -71,38 +71,67 @@ func show(w io.Writer, all []result) {
 	}
 }
 
-// table is the results for docs/performance.md.
-func table(all []result, machine string) []byte {
+// A section is what one of [lines] gave, when, and on what machine.
+type section struct {
+	name    string
+	began   time.Time
+	machine string
+	results []result
+}
+
+// heading is how a section begins in docs/performance.md.
+func heading(name string) string { return "### " + name + "\n" }
+
+// text is the section for docs/performance.md.
+func (s section) text() string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Measured %s on %s.\n\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), machine)
+	fmt.Fprintf(&b, "%s\nMeasured %s on %s.\n\n", heading(s.name), s.began.UTC().Format("2006-01-02 15:04 UTC"), s.machine)
 	b.WriteString("| what | measured | target | | the numbers behind it |\n|---|---:|---:|---|---|\n")
-	for _, r := range all {
+	for _, r := range s.results {
 		verdict := r.verdict()
 		if verdict == "miss" {
 			verdict = "**miss**"
 		}
 		fmt.Fprintf(&b, "| %s | %s%s | %s | %s | %s |\n", r.what, number(r.got), r.unit, r.target(), verdict, r.how)
 	}
-	return b.Bytes()
+	return b.String()
 }
 
 // The marks between which the last run stands.
 const (
-	tableBegins = "<!-- last run: begins -->\n"
-	tableEnds   = "<!-- last run: ends -->\n"
+	runBegins = "<!-- last run: begins -->\n"
+	runEnds   = "<!-- last run: ends -->\n"
 )
 
-func replaceTable(file string, table []byte) error {
+// replaceRun puts sections into a file, each in its place in the order of [lines]. Others stay as they are,
+// under the date on which they were measured.
+func replaceRun(file string, measured []section) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	before, rest, begins := strings.Cut(string(text), tableBegins)
-	_, after, ends := strings.Cut(rest, tableEnds)
+	before, rest, begins := strings.Cut(string(text), runBegins)
+	old, after, ends := strings.Cut(rest, runEnds)
 	if !begins || !ends {
 		return fmt.Errorf("%s has no place for the last run", file)
 	}
-	return os.WriteFile(file, []byte(before+tableBegins+"\n"+string(table)+"\n"+tableEnds+after), 0o644)
+	var run strings.Builder
+	for _, l := range lines {
+		_, now, _ := strings.Cut(old, heading(l.name))
+		now, _, _ = strings.Cut(now, "\n### ")
+		if now = strings.TrimSpace(now); now != "" {
+			now = heading(l.name) + "\n" + now + "\n"
+		}
+		for _, s := range measured {
+			if s.name == l.name {
+				now = s.text()
+			}
+		}
+		if now != "" {
+			run.WriteString("\n" + now)
+		}
+	}
+	return os.WriteFile(file, []byte(before+runBegins+run.String()+"\n"+runEnds+after), 0o644)
 }
 
 // A series is what the rounds gave for one of the things that took turns.

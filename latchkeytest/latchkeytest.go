@@ -357,6 +357,7 @@ type Client struct {
 	Label        string
 	Confidential bool
 	Redirects    []string // exact
+	PostLogout   []string // exact; the Redirects if there are none
 	Origins      []string // of pages that call the server from a browser
 	AnyLoopback  bool     // any redirect and origin of this machine
 	Scopes       []string
@@ -365,6 +366,11 @@ type Client struct {
 	IdentifierFirst bool
 	// AuthenticatesAtInteract: a confidential client proves itself when it begins a sign-in, too.
 	AuthenticatesAtInteract bool
+	Keys                    string // a JWK set of public keys: the client proves itself by private_key_jwt
+	RequiresPAR             bool   // its authorization requests are pushed
+	BindsTokens             bool   // its tokens are bound to a key
+	FrontChannelLogout      string // where the browser tells it that a session ended
+	BackChannelLogout       string // where the server does
 }
 
 // AddClient adds an application, or changes the one with the same ID.
@@ -373,6 +379,11 @@ func (s *Server) AddClient(c Client) Client {
 	add := oauth.Client{
 		ID: oauth.ClientID(c.ID), Label: c.Label, Redirects: c.Redirects, PostLogout: c.Redirects, Origins: c.Origins,
 		AnyLoopback: c.AnyLoopback, Scopes: c.Scopes, AuthenticatesAtInteract: c.AuthenticatesAtInteract,
+		Keys: c.Keys, RequiresPAR: c.RequiresPAR, BindsTokens: c.BindsTokens,
+		FrontChannelLogout: c.FrontChannelLogout, BackChannelLogout: c.BackChannelLogout,
+	}
+	if c.PostLogout != nil {
+		add.PostLogout = c.PostLogout
 	}
 	switch c.Policy {
 	case PasswordAndPhone:

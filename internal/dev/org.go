@@ -265,7 +265,7 @@ func (s *seeder) clients() []oauth.Client {
 		c.PostLogout = []string{s.origin + "/", s.origin + "/app/"}
 		c.Origins = []string{s.origin}
 		c.AnyLoopback = !s.exact
-		c.Grants = []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken}
+		c.Grants = []oauth.GrantType{oauth.InteractionCode, oauth.AuthorizationCode, oauth.RefreshToken}
 		c.Scopes = oauth.DefaultServer().Scopes
 		c.Created = seeded.Add(time.Duration(i) * time.Second) // their order in lists
 	}

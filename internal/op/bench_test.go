@@ -3,6 +3,7 @@ package op_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -58,4 +59,41 @@ func BenchmarkToken(b *testing.B) {
 		b.StartTimer()
 		o.redeem(code).ok()
 	}
+}
+
+// Of tokens that were verified long ago, as many as are not remembered: what a gateway asks.
+func benchmarkTokens(b *testing.B, ask func(o *org, token string) *http.Request) {
+	o := orgOn(b, onSQLite(b))
+	got := o.signIn("openid profile email phone offline_access")
+	var requests []string
+	for range 5000 {
+		got = decode[tokens](o.refresh(got.Refresh).ok())
+		requests = append(requests, got.Access)
+	}
+	w := &sink{header: http.Header{}}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		clear(w.header)
+		w.status = 0
+		o.api.ServeHTTP(w, ask(o, requests[i%len(requests)]))
+		if w.status != http.StatusOK {
+			b.Fatal(w.status)
+		}
+	}
+}
+
+func BenchmarkIntrospect(b *testing.B) {
+	benchmarkTokens(b, func(o *org, token string) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, base+"v1/introspect", strings.NewReader("client_id="+appID+"&token="+token))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return r
+	})
+}
+
+func BenchmarkUserInfoOfManyTokens(b *testing.B) {
+	benchmarkTokens(b, func(o *org, token string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, base+"v1/userinfo", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		return r
+	})
 }

@@ -22,20 +22,25 @@ const html = ({ script, style }, config) => `<!doctype html>
 <script>
   const widget = new OktaSignIn(Object.assign(${JSON.stringify(config)}, { redirectUri: location.origin + '/callback', assets: { baseUrl: location.origin + '/dist' } }));
   widget.showSignInToGetTokens({ el: '#widget' }).then(
-    (tokens) => { window.outcome = { claims: tokens.idToken.claims, accessToken: tokens.accessToken.accessToken }; },
+    (tokens) => { window.tokens = tokens; window.outcome = { claims: tokens.idToken.claims, accessToken: tokens.accessToken.accessToken }; },
     (error) => { window.outcome = { error: String(error) }; });
 </script></html>`;
 
 // serve gives the page of one generation an origin of its own.
-export async function serve(generation, env) {
+export function serve(generation, env) {
   const config = {
     issuer: env.ISSUER, clientId: env.CLIENT_ID, scopes: ['openid', 'profile', 'email'], authScheme: 'oauth2', useInteractionCodeFlow: true,
   };
+  return show(html(generations[generation], config));
+}
+
+// show gives a document an origin of its own, with the widget's files below /dist/.
+export async function show(document) {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://page');
     if (!pathname.startsWith('/dist/')) {
       response.setHeader('content-type', 'text/html');
-      response.end(html(generations[generation], config));
+      response.end(document);
       return;
     }
     const file = join(dist, normalize(decodeURIComponent(pathname.slice('/dist/'.length))));

@@ -1,12 +1,12 @@
 // Okta's own Sign-In Widget against the engine: what its user does, what it shows, what it ends with.
 
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { start, wrong } from '../../js/lib/server.mjs';
-import { generations, serve } from '../page.mjs';
+import { generations, serve, show } from '../page.mjs';
 
 const artefacts = fileURLToPath(new URL('../../../test-artifacts/widget/', import.meta.url));
 const number = '+15551234567';
@@ -108,12 +108,14 @@ for (const [generation, where] of Object.entries(generations)) {
       await picture('bad-number');
       assert.equal(await again(where.number, '(555) 123-4567', '/idp/idx/credential/enroll'), 200);
       await says('A code was sent to your phone');
+      await picture('code');
       const code = await server.code(number);
       assert.equal(await answer(wrong(code)), 401);
       await says('Invalid code. Try again.');
       await picture('wrong-code');
       assert.equal(await answer(code), 200);
       await signedIn(USERNAME);
+      await picture('signed-in');
     });
 
     test('second sign-in', async () => {
@@ -140,6 +142,57 @@ for (const [generation, where] of Object.entries(generations)) {
       assert.deepEqual(statuses.slice(0, 6), [401, 401, 401, 401, 401, 429]);
       await says(/Too many (attempts|requests)/i);
       await picture('too-many');
+    });
+
+    test('the code is sent again', async () => {
+      const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED } = server.env;
+      await page.clock.install(); // the offer to send again comes after half a minute
+      await signIn(USERNAME_ENROLLED, PASSWORD_ENROLLED);
+      await says(PHONE_ENROLLED.slice(-4));
+      await submit();
+      await page.locator(passcode).waitFor();
+      await server.code(PHONE_ENROLLED);
+      await page.clock.runFor(60_000);
+      await page.getByText('Send again').click();
+      const code = await server.code(PHONE_ENROLLED, 2);
+      await picture('sent-again');
+      await fill('credentials.passcode', code);
+      await submit();
+      await signedIn(USERNAME_ENROLLED);
+    });
+
+    test('signed out, and in again', async () => {
+      const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED, ISSUER } = server.env;
+      const enter = async () => {
+        await signIn(USERNAME_ENROLLED, PASSWORD_ENROLLED);
+        await says(PHONE_ENROLLED.slice(-4));
+        await submit();
+        await page.locator(passcode).waitFor();
+        await fill('credentials.passcode', await server.code(PHONE_ENROLLED));
+        await submit();
+        await signedIn(USERNAME_ENROLLED);
+      };
+      await enter();
+      const { accessToken } = await outcome();
+      const revoked = page.waitForResponse((response) => response.url().endsWith('/v1/revoke'));
+      const gone = page.waitForResponse((response) => response.url().includes('/v1/logout'));
+      await page.evaluate(() => { // authClient.signOut() revokes the tokens and goes to the end-session endpoint
+        const { accessToken, idToken } = window.tokens;
+        widget.authClient.tokenManager.setTokens({ accessToken, idToken });
+        widget.authClient.signOut({ postLogoutRedirectUri: location.origin + '/callback' });
+      });
+      assert.equal((await revoked).status(), 200);
+      const way = await gone;
+      assert.ok(way.status() < 400, `${way.status()}`);
+      assert.ok(way.request().url().startsWith(`${ISSUER}/v1/logout?`) && way.request().url().includes('id_token_hint='), way.request().url());
+      await page.waitForURL((url) => url.pathname === '/callback');
+      const refused = await fetch(`${ISSUER}/v1/userinfo`, { headers: { authorization: `Bearer ${accessToken}` } });
+      assert.equal(refused.status, 401, 'the access token is revoked');
+      await picture('signed-out');
+      await server.empty();
+      await page.goto(site.url);
+      await page.locator('input[name="identifier"]').waitFor();
+      await enter();
     });
 
     test('back to the list, and back to sign in', async () => {
@@ -175,3 +228,29 @@ for (const [generation, where] of Object.entries(generations)) {
     });
   });
 }
+
+test('the page of docs/integrating.md', async () => {
+  await server.reset();
+  const text = await readFile(fileURLToPath(new URL('../../../examples/widget.html', import.meta.url)), 'utf8');
+  const site = await show(text.replaceAll(/{{(\w+)}}/g, (_, name) => server.env[name]));
+  const page = await browser.newPage();
+  page.setDefaultTimeout(20_000);
+  const complaints = [];
+  page.on('pageerror', (error) => complaints.push(error.message));
+  try {
+    const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED } = server.env;
+    await page.goto(site.url);
+    await page.locator('input[name="identifier"]').fill(USERNAME_ENROLLED);
+    await page.locator('input[name="credentials.passcode"]').fill(PASSWORD_ENROLLED);
+    await page.locator('input[type=submit]').click();
+    await page.locator('#widget', { hasText: PHONE_ENROLLED.slice(-4) }).waitFor();
+    await page.locator('input[type=submit]').click();
+    await page.locator('input[name="credentials.passcode"]').fill(await server.code(PHONE_ENROLLED));
+    await page.locator('input[type=submit]').click();
+    await page.getByText('Hello, Paul Poole').waitFor();
+    assert.deepEqual(complaints, []);
+  } finally {
+    await page.close();
+    await site.close();
+  }
+});

@@ -1,0 +1,217 @@
+package conformance_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+)
+
+const sessions = "there are no browser sessions yet"
+
+func rpInitiated() []module {
+	return []module{
+		{name: "oidcc-rp-initiated-logout-discovery-endpoint-verification", run: func(r *rp) { r.endpoint("end_session_endpoint") }},
+		{name: "oidcc-rp-initiated-logout", run: logout, yet: sessions},
+		{name: "oidcc-rp-initiated-logout-bad-post-logout-redirect-uri", run: stays(func(r *rp, t tokens) []string {
+			return []string{"id_token_hint", t.ID, "post_logout_redirect_uri", signedOut + "/other", "state", "s"}
+		}), yet: sessions},
+		{name: "oidcc-rp-initiated-logout-modified-id-token-hint", run: stays(func(r *rp, t tokens) []string {
+			parts := strings.Split(t.ID, ".")
+			return []string{"id_token_hint", parts[0] + "." + parts[1] + "x." + parts[2], "post_logout_redirect_uri", signedOut, "state", "s"}
+		}), yet: sessions},
+		{name: "oidcc-rp-initiated-logout-no-id-token-hint", run: stays(func(*rp, tokens) []string {
+			return []string{"post_logout_redirect_uri", signedOut, "state", "s"}
+		}), yet: sessions},
+		{name: "oidcc-rp-initiated-logout-no-params", run: stays(func(*rp, tokens) []string { return nil }), yet: sessions},
+		{name: "oidcc-rp-initiated-logout-no-post-logout-redirect-uri", run: func(r *rp) {
+			stays(func(_ *rp, t tokens) []string { return []string{"id_token_hint", t.ID, "state", "s"} })(r)
+			r.isOut()
+		}, yet: sessions},
+		{name: "oidcc-rp-initiated-logout-no-state", run: logoutWithoutState, yet: sessions},
+		{name: "oidcc-rp-initiated-logout-only-state", run: stays(func(*rp, tokens) []string { return []string{"state", "s"} }), yet: sessions},
+		{name: "oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri", run: stays(func(r *rp, t tokens) []string {
+			return []string{"id_token_hint", t.ID, "post_logout_redirect_uri", signedOut + "?foo=bar", "state", "s"}
+		}), yet: sessions},
+		{name: "oidcc-rp-initiated-logout-bad-id-token-hint", run: stays(func(r *rp, t tokens) []string {
+			return []string{"id_token_hint", r.forged(), "post_logout_redirect_uri", signedOut, "state", "s"}
+		}), yet: sessions},
+	}
+}
+
+func frontChannel() []module {
+	return []module{
+		{name: "oidcc-frontchannel-logout-discovery-endpoint-verification", run: func(r *rp) { r.announces("frontchannel") }, yet: sessions},
+		{name: "oidcc-frontchannel-rp-initiated-logout", run: logoutInFrames, yet: sessions},
+	}
+}
+
+func backChannel() []module {
+	return []module{
+		{name: "oidcc-backchannel-logout-discovery-endpoint-verification", run: func(r *rp) { r.announces("backchannel") }, yet: sessions},
+		{name: "oidcc-backchannel-rp-initiated-logout", run: logoutBehind, yet: sessions},
+	}
+}
+
+func (r *rp) announces(channel string) {
+	r.Helper()
+	r.endpoint("end_session_endpoint")
+	for _, name := range []string{channel + "_logout_supported", channel + "_logout_session_supported"} {
+		if r.meta[name] != true {
+			r.Errorf("%s is %v", name, r.meta[name])
+		}
+	}
+}
+
+// leave goes to the end-session endpoint.
+func (r *rp) leave(pairs ...string) *arrival {
+	r.Helper()
+	v := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return r.browser.open(r.endpoint("end_session_endpoint") + "?" + v.Encode())
+}
+
+// isOut wants the browser to be signed out.
+func (r *rp) isOut() {
+	r.Helper()
+	r.refusedWith(r.visit(r.request("prompt", "none")), "login_required", "interaction_required")
+}
+
+// arrives wants the browser back at the application, with that state; a page in between may ask or tell.
+func (r *rp) arrives(back *arrival, state string) {
+	r.Helper()
+	if back == nil || back.at != signedOut || back.Get("state") != state || state == "" && back.Has("state") {
+		r.Fatalf("back with %+v; the browser shows %s", back, r.browser)
+	}
+}
+
+func logout(r *rp) {
+	t, _ := r.signIn()
+	state := random()
+	r.arrives(r.leave("id_token_hint", t.ID, "post_logout_redirect_uri", signedOut, "state", state), state)
+	r.isOut()
+}
+
+func logoutWithoutState(r *rp) {
+	t, _ := r.signIn()
+	r.arrives(r.leave("id_token_hint", t.ID, "post_logout_redirect_uri", signedOut), "")
+	r.isOut()
+}
+
+// stays wants a page to be shown, and the browser to go nowhere by itself.
+func stays(params func(*rp, tokens) []string) func(*rp) {
+	return func(r *rp) {
+		r.Helper()
+		t, _ := r.signIn()
+		if back := r.leave(params(r, t)...); back != nil {
+			r.Fatalf("the browser was sent to %s", back.at)
+		}
+		if r.browser.status/100 == 5 || !strings.Contains(r.browser.header.Get("Content-Type"), "text/html") || len(r.browser.String()) < 20 {
+			r.Errorf("%d %s", r.browser.status, r.browser)
+		}
+	}
+}
+
+// forged is an ID token signed with the client's secret, as if HS256 had been agreed on.
+func (r *rp) forged() string {
+	r.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(r.client.Secret)}, nil)
+	if err != nil {
+		r.Fatal(err)
+	}
+	payload, _ := json.Marshal(map[string]any{
+		"iss": r.issuer, "aud": r.client.ID, "sub": r.person.ID, "iat": r.srv.Now().Unix(), "exp": r.srv.Now().Add(time.Hour).Unix(), "ver": 1, "jti": "ID.x",
+	})
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		r.Fatal(err)
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		r.Fatal(err)
+	}
+	return token
+}
+
+// logoutInFrames: the page that ends the session shows the application's address in a frame, with iss and sid
+// (OpenID Connect Front-Channel Logout 3).
+func logoutInFrames(r *rp) {
+	const uri = "http://localhost:9/front-channel?of=us"
+	r.client.FrontChannelLogout = uri
+	r.srv.AddClient(r.client)
+	t, c := r.signIn()
+	if c.Session == "" {
+		r.Fatal("the ID token has no sid")
+	}
+	back := r.leave("id_token_hint", t.ID, "post_logout_redirect_uri", signedOut, "state", "s")
+	if back != nil {
+		r.Fatal("sent on before the frames were shown")
+	}
+	frames := r.browser.frames()
+	if len(frames) != 1 {
+		r.Fatalf("%d frames: %s", len(frames), r.browser.body)
+	}
+	if q := frames[0].Query(); !strings.HasPrefix(frames[0].String(), "http://localhost:9/front-channel?") || q.Get("of") != "us" || q.Get("iss") != r.issuer || q.Get("sid") != c.Session {
+		r.Errorf("frame %s, want iss %s and sid %s", frames[0], r.issuer, c.Session)
+	}
+	if policy := r.browser.header.Get("Content-Security-Policy"); !strings.Contains(policy, "frame-src") || !strings.Contains(policy, "http://localhost:9") {
+		r.Errorf("a browser would not load the frame: %s", policy)
+	}
+	if !strings.Contains(r.browser.body, "http://localhost:9/signed-out") {
+		r.Error("the page does not lead back to the application")
+	}
+	r.isOut()
+}
+
+// logoutBehind: the server tells the application (OpenID Connect Back-Channel Logout 2.4, 2.5).
+func logoutBehind(r *rp) {
+	told := make(chan url.Values, 4)
+	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if err := q.ParseForm(); err == nil && q.Method == http.MethodPost {
+			told <- q.PostForm
+		}
+	}))
+	defer application.Close()
+	r.client.BackChannelLogout = application.URL + "/back-channel"
+	r.srv.AddClient(r.client)
+	t, c := r.signIn()
+	r.arrives(r.leave("id_token_hint", t.ID, "post_logout_redirect_uri", signedOut, "state", "s"), "s")
+	var form url.Values
+	select {
+	case form = <-told:
+	case <-time.After(15 * time.Second):
+		r.Fatal("nobody told the application")
+	}
+	provider, err := oidc.NewProvider(r.Context(), r.issuer)
+	if err != nil {
+		r.Fatal(err)
+	}
+	verifier := provider.VerifierContext(context.WithoutCancel(r.Context()), &oidc.Config{ClientID: r.client.ID, Now: r.srv.Now})
+	token, err := verifier.Verify(r.Context(), form.Get("logout_token")) // iss, aud, exp and the signature are those of an ID token
+	if err != nil {
+		r.Fatal(err)
+	}
+	var said struct {
+		Subject string                     `json:"sub"`
+		Session string                     `json:"sid"`
+		ID      string                     `json:"jti"`
+		Nonce   *string                    `json:"nonce"`
+		Events  map[string]json.RawMessage `json:"events"`
+	}
+	if err := token.Claims(&said); err != nil {
+		r.Fatal(err)
+	}
+	event := strings.TrimSpace(string(said.Events["http://schemas.openid.net/event/backchannel-logout"]))
+	if said.Session != c.Session || c.Session == "" || said.Subject != c.Subject || said.ID == "" || said.Nonce != nil || event != "{}" {
+		r.Errorf("%+v, event %q; the ID token has sid %q", said, event, c.Session)
+	}
+	r.isOut()
+}
