@@ -18,10 +18,11 @@ const (
 	hashCrowd    = time.Second
 )
 
-// Beside its hash a sign-in costs about as much again in all its other steps: of every two hashes that the places could
-// do, one sign-in begins. Some may begin at the same instant, for people do not come evenly.
+// Beside its hash a sign-in costs about as much again in all its other steps, and sending people away costs something, too:
+// of every three hashes that the places could do, one sign-in begins. With one of two the cores were full, and every
+// step of everybody was late. Some may begin at the same instant, for people do not come evenly.
 const (
-	hashesPerBegin = 2
+	hashesPerBegin = 3
 	beginTogether  = 4 // for each place
 )
 
