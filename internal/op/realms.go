@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/store"
@@ -110,7 +111,8 @@ func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients 
 
 // describe writes the metadata of OpenID Connect Discovery and RFC 8414. It says only what is true (S-66).
 func (r *realm) describe(algorithms []string) []byte {
-	methods := []string{"client_secret_basic", "client_secret_post", "none"}
+	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+	signed := keys.ForeignAlgorithms()
 	body, err := json.Marshal(struct {
 		Issuer              string            `json:"issuer"`
 		Authorization       string            `json:"authorization_endpoint"`
@@ -132,6 +134,9 @@ func (r *realm) describe(algorithms []string) []byte {
 		TokenAuth           []string          `json:"token_endpoint_auth_methods_supported"`
 		IntrospectionAuth   []string          `json:"introspection_endpoint_auth_methods_supported"`
 		RevocationAuth      []string          `json:"revocation_endpoint_auth_methods_supported"`
+		TokenSigned         []string          `json:"token_endpoint_auth_signing_alg_values_supported"`
+		IntrospectionSigned []string          `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+		RevocationSigned    []string          `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 		AuthorizationISS    bool              `json:"authorization_response_iss_parameter_supported"`
 		ClaimsParameter     bool              `json:"claims_parameter_supported"`
 		RequestParameter    bool              `json:"request_parameter_supported"`
@@ -155,6 +160,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		ACR:           policy.ACRValues(),
 		PKCE:          []string{oauth.S256}, // without it okta-auth-js stops before its first call
 		TokenAuth:     methods, IntrospectionAuth: methods, RevocationAuth: methods,
+		TokenSigned: signed, IntrospectionSigned: signed, RevocationSigned: signed,
 		AuthorizationISS: true,
 	})
 	if err != nil {

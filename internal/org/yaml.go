@@ -1,6 +1,7 @@
 package org
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -101,6 +102,8 @@ func (d decoder) put(n *yaml.Node, v reflect.Value, path string, depth int) {
 	switch {
 	case v.Type() == reflect.TypeFor[Span]():
 		d.span(n, v, path, line)
+	case v.Type() == reflect.TypeFor[KeySet]() && n.Kind == yaml.MappingNode:
+		d.keySet(n, v, path, line)
 	case v.Kind() == reflect.Struct:
 		d.object(n, v, path, depth)
 	case v.Kind() == reflect.Slice:
@@ -129,6 +132,18 @@ func (d decoder) span(n *yaml.Node, v reflect.Value, path string, line int) {
 		return
 	}
 	v.SetInt(int64(span))
+}
+
+// keySet takes a set that stands in the file as it is, and not as a text.
+func (d decoder) keySet(n *yaml.Node, v reflect.Value, path string, line int) {
+	var set map[string]any
+	err := n.Decode(&set)
+	text, wrong := json.Marshal(set)
+	if err != nil || wrong != nil {
+		d.at(line, path, "is no JWK set")
+		return
+	}
+	v.SetString(string(text))
 }
 
 func (d decoder) list(n *yaml.Node, v reflect.Value, path string, depth int) {
