@@ -17,16 +17,23 @@ var errClient = &oauth.Error{Code: oauth.InvalidClient, Description: "Client aut
 
 // claim is who a caller says it is.
 type claim struct {
-	id     oauth.ClientID
-	secret secret.Text
-	other  secret.Text // the secret as RFC 6749 2.3.1 encodes it, if that reads differently
+	id        oauth.ClientID
+	secret    secret.Text
+	other     secret.Text // the secret as RFC 6749 2.3.1 encodes it, if that reads differently
+	assertion string      // or what it signed
 }
+
+// proves reports whether the caller does more than say so.
+func (w claim) proves() bool { return w.secret != "" || w.assertion != "" }
 
 // claimed reads who the caller says it is, from the Authorization header or from the parameters. A claim
 // without an id means that it does not say.
 func claimed(c *call) (claim, error) {
 	header := c.Header.Get("Authorization")
 	in := claim{id: oauth.ClientID(c.params["client_id"]), secret: secret.Text(c.params["client_secret"])}
+	if c.params["client_assertion"] != "" || c.params["client_assertion_type"] != "" {
+		return asserted(c, in)
+	}
 	if header == "" {
 		return in, nil
 	}
@@ -58,7 +65,7 @@ func unescaped(s string) string {
 	return s
 }
 
-// client finds out who calls and has it prove so: by its secret if it has one. A public client only says
+// client finds out who calls and has it prove so: by its secret or its key if it has one. A public client only says
 // its name; what it may do with that is for the endpoint to judge.
 func (a *API) client(c *call) (oauth.Client, error) {
 	who, err := claimed(c)
@@ -88,13 +95,19 @@ func (a *API) find(c *call, who claim) (client oauth.Client, err error) {
 	return client, err
 }
 
-// prove checks the secret (S-58). A public client has none: one that sends a secret takes itself for another.
+// prove checks the secret, or what was signed (S-58). A public client has neither: one that sends something takes
+// itself for another.
 func (a *API) prove(c *call, client oauth.Client, who claim) error {
 	if !client.Confidential() {
-		if who.secret != "" {
+		if who.proves() {
 			return errClient
 		}
 		return nil
+	}
+	if who.assertion != "" {
+		if ok, err := a.proved(c, client, who.assertion); ok || err != nil {
+			return err
+		}
 	}
 	if who.secret != "" && (client.Knows(who.secret) || who.other != "" && client.Knows(who.other)) {
 		return nil

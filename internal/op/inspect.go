@@ -166,7 +166,7 @@ func (a *API) revoke(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	anonymous := who.id == "" && who.secret == ""
+	anonymous := who.id == "" && !who.proves()
 	if !anonymous {
 		if _, err = a.client(c); err != nil {
 			return reply{}, err

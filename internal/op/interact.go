@@ -64,7 +64,7 @@ func (a *API) interacting(c *call) (client oauth.Client, proved bool, err error)
 	if client, err = a.find(c, who); err != nil {
 		return oauth.Client{}, false, err
 	}
-	if who.secret == "" && !client.AuthenticatesAtInteract {
+	if !who.proves() && !client.AuthenticatesAtInteract {
 		return client, false, nil
 	}
 	err = a.prove(c, client, who)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/store"
@@ -114,7 +115,8 @@ func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients 
 
 // describe writes the metadata of OpenID Connect Discovery and RFC 8414. It says only what is true (S-66).
 func (r *realm) describe(algorithms []string) []byte {
-	methods := []string{"client_secret_basic", "client_secret_post", "none"}
+	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+	signed := keys.ForeignAlgorithms()
 	body, err := json.Marshal(struct {
 		Issuer              string            `json:"issuer"`
 		Authorization       string            `json:"authorization_endpoint"`
@@ -141,6 +143,9 @@ func (r *realm) describe(algorithms []string) []byte {
 		FrontChannelSession bool              `json:"frontchannel_logout_session_supported"`
 		BackChannel         bool              `json:"backchannel_logout_supported"`
 		BackChannelSession  bool              `json:"backchannel_logout_session_supported"`
+		TokenSigned         []string          `json:"token_endpoint_auth_signing_alg_values_supported"`
+		IntrospectionSigned []string          `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+		RevocationSigned    []string          `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 		AuthorizationISS    bool              `json:"authorization_response_iss_parameter_supported"`
 		ClaimsParameter     bool              `json:"claims_parameter_supported"`
 		RequestParameter    bool              `json:"request_parameter_supported"`
@@ -166,6 +171,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		TokenAuth:     methods, IntrospectionAuth: methods, RevocationAuth: methods,
 		Prompts:      oauth.Prompts,
 		FrontChannel: true, FrontChannelSession: true, BackChannel: true, BackChannelSession: true,
+		TokenSigned: signed, IntrospectionSigned: signed, RevocationSigned: signed,
 		AuthorizationISS: true,
 	})
 	if err != nil {

@@ -417,7 +417,7 @@ func (p *planner) createApp(i int, want App) {
 	}
 	fields := slices.DeleteFunc(said(want), func(f Field) bool { return f.Name == "id" || f.Name == "name" })
 	c.SecretDigests = want.digests()
-	if want.Type == Confidential && len(c.SecretDigests) == 0 {
+	if want.Type == Confidential && !c.Confidential() {
 		fields = append(fields, Field{Name: "secret", To: []string{"made by the server"}})
 		if !p.how.DryRun {
 			value := secret.Random()
@@ -442,8 +442,8 @@ func (a App) digests() (all []secret.Digest) {
 
 func (p *planner) alterApp(path string, c oauth.Client, want App) {
 	have := AppOf(c)
-	if want.Type != have.Type && len(want.SecretDigests) == 0 && want.Type == Confidential {
-		p.at(path+".type", "%s is public; a secret comes with latchkey app rotate-secret, or by its digest here", c.Label)
+	if want.Type == Confidential && len(want.SecretDigests) == 0 && want.Keys == "" && len(c.SecretDigests) == 0 {
+		p.at(path+".type", "%s has no secret yet; one comes with latchkey app rotate-secret, or by its digest here", c.Label)
 		return
 	}
 	if want.ID == "" {
@@ -454,7 +454,7 @@ func (p *planner) alterApp(path string, c oauth.Client, want App) {
 	case want.Type == Public:
 		changed.SecretDigests = nil
 		have.SecretDigests = nil // that they go is said by the type
-	case len(want.SecretDigests) > 0:
+	case len(want.SecretDigests) > 0 || want.Keys != "": // one that signs has a secret only if it is here
 		changed.SecretDigests = want.digests()
 	default:
 		want.SecretDigests = have.SecretDigests

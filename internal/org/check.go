@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/strict"
@@ -318,6 +319,14 @@ func (a App) checkSecrets() (found flaws) {
 	}
 	if a.Type != Confidential && len(a.SecretDigests) > 0 {
 		found.at("secret_digests", "a public application has no secret")
+	}
+	if a.Keys != "" {
+		if _, err := keys.ParseTheirs(string(a.Keys)); err != nil {
+			found.at("keys", "%s", err)
+		}
+		if a.Type != Confidential {
+			found.at("keys", "a public application has nothing to prove itself by")
+		}
 	}
 	if len(a.SecretDigests) > 2 {
 		found.at("secret_digests", "there are %d: one, or two during a rotation", len(a.SecretDigests))

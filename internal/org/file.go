@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/strict"
@@ -141,7 +142,14 @@ type App struct {
 	Policy                 Policy            `yaml:"policy" json:"policy"`
 	AuthenticateAtInteract *bool             `yaml:"authenticate_at_interact,omitempty" json:"authenticate_at_interact,omitempty"`
 	SecretDigests          []string          `yaml:"secret_digests,omitempty" json:"secret_digests,omitempty"` // not there: as they are
+	Keys                   KeySet            `yaml:"keys,omitempty" json:"keys,omitempty"`                     // what it signs with, in place of a secret
 }
+
+// A KeySet is a JWK set of public keys, as JSON. In a file it may also stand as YAML, of which JSON is a part.
+type KeySet string
+
+// TakeWhole implements [strict.Whole].
+func (k *KeySet) TakeWhole(json []byte) { *k = KeySet(json) }
 
 // Policy is what an application's sign-ins ask for.
 type Policy struct {
@@ -280,6 +288,9 @@ func (a App) whole() App {
 		yes := true
 		a.AuthenticateAtInteract = &yes
 	}
+	if theirs, err := keys.ParseTheirs(string(a.Keys)); err == nil {
+		a.Keys = KeySet(theirs.String()) // one spelling, so that applying it again changes nothing
+	}
 	for i, d := range a.SecretDigests {
 		a.SecretDigests[i] = strings.ToLower(d)
 	}
@@ -291,6 +302,7 @@ func AppOf(c oauth.Client) App {
 	a := App{
 		ID: string(c.ID), Name: c.Label, Type: Public, Disabled: c.Disabled, GrantTypes: c.Grants, RedirectURIs: c.Redirects,
 		PostLogoutURIs: c.PostLogout, Origins: c.Origins, Scopes: c.Scopes, Policy: Policy(c.Policy),
+		Keys: KeySet(c.Keys),
 	}
 	if c.Confidential() {
 		at := c.AuthenticatesAtInteract
@@ -306,6 +318,7 @@ func AppOf(c oauth.Client) App {
 func (a App) onto(c oauth.Client) oauth.Client {
 	c.Label, c.Disabled, c.Grants, c.Redirects = a.Name, a.Disabled, a.GrantTypes, a.RedirectURIs
 	c.PostLogout, c.Origins, c.Scopes, c.Policy = a.PostLogoutURIs, a.Origins, a.Scopes, policy.Policy(a.Policy)
+	c.Keys = string(a.Keys)
 	c.AuthenticatesAtInteract = a.AuthenticateAtInteract != nil && *a.AuthenticateAtInteract
 	return c
 }

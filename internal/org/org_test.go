@@ -845,3 +845,54 @@ func TestServicesInAFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestS58_KeysInAFile: a set as it is or as a text, without a secret beside it, and nothing that only its owner may have.
+func TestS58_KeysInAFile(t *testing.T) {
+	const (
+		key  = `"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"` // RFC 7515 A.3
+		mine = `,"d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"`
+	)
+	file := func(kind, keys string) string {
+		return "apps:\n  - {name: Office, type: " + kind + ", redirect_uris: [https://office.example/], policy: {require: [password]}, " + keys + "}\n"
+	}
+	onBoth(t, func(t *testing.T, o *org.Org) {
+		p := apply(t, o, file("confidential", `keys: {"keys":[{`+key+`}]}`), org.How{})
+		if len(p.Secrets) != 0 {
+			t.Errorf("a secret was made for an application that signs: %+v", p)
+		}
+		c, err := o.App(ctx, "Office")
+		must(t, err)
+		if !c.Confidential() || c.Keys == "" || len(c.SecretDigests) != 0 || !c.AuthenticatesAtInteract {
+			t.Errorf("%+v", c)
+		}
+		if p := apply(t, o, file("confidential", `keys: '{"keys":[{`+key+`,"use":"sig"}]}'`), org.How{}); len(p.Changes) != 1 {
+			t.Errorf("another set changed nothing: %s", p)
+		}
+		if p := apply(t, o, export(t, o), org.How{}); len(p.Changes) != 0 {
+			t.Errorf("the export is not what is there: %s", p)
+		}
+		_, err = o.Apply(ctx, read(t, "org.yaml", file("confidential", "")), org.How{})
+		if err == nil || !strings.Contains(err.Error(), "has no secret yet") {
+			t.Errorf("it was left with nothing to prove itself by: %v", err)
+		}
+		_, _, err = o.RotateSecret(ctx, "Office", org.Begin)
+		must(t, err)
+		apply(t, o, file("confidential", `keys: {"keys":[{`+key+`}]}`), org.How{})
+		if c, err = o.App(ctx, "Office"); err != nil || len(c.SecretDigests) != 0 {
+			t.Errorf("a secret that is not in the file stays good: %+v, %v", c, err)
+		}
+	})
+	for text, want := range map[string]string{
+		file("confidential", `keys: {"keys":[{`+key+mine+`}]}`):           "apps[0].keys: key 1 holds its private part (d)",
+		file("confidential", `keys: {"keys":[{"kty":"oct","k":"c2Vj"}]}`): "apps[0].keys: key 1 is symmetric",
+		file("confidential", `keys: [1]`):                                 "apps[0].keys: is text, not a list or a section",
+		file("confidential", `keys: ""`):                                  "",
+		file("public", `keys: {"keys":[{`+key+`}]}`):                      "apps[0].keys: a public application has nothing to prove itself by",
+	} {
+		if _, err := org.Read("org.yaml", []byte(text)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		} else if err != nil && strings.Contains(err.Error(), "jpsQnn") {
+			t.Errorf("S-72: the private part is repeated: %v", err)
+		}
+	}
+}

@@ -58,6 +58,7 @@ type Tx interface {
 	Groups
 	Organisation
 	Codes
+	Proofs
 	Grants
 	Sessions
 	SigningKeys
@@ -439,6 +440,26 @@ type Codes interface {
 	// SpendCode uses the code up by one conditional statement and returns it. A code used already is
 	// returned with ErrSpent, so that its tokens can be revoked (S-56); ErrNotFound if nobody made it.
 	SpendCode(ctx context.Context, d secret.Digest, at time.Time) (Code, error)
+}
+
+// A Pushed is an authorization request that a client sent ahead of its browser (RFC 9126), as the digest of what
+// the browser brings.
+type Pushed struct {
+	Digest  secret.Digest
+	Server  string
+	Client  oauth.ClientID
+	Params  map[string]string // without what the client proved itself by
+	Expires time.Time
+}
+
+// Proofs keeps what is good once: the ids of what clients prove themselves by, and pushed requests.
+type Proofs interface {
+	// SpendProof remembers an id until then; ErrSpent for all but the first (S-58).
+	SpendProof(ctx context.Context, d secret.Digest, expires time.Time) error
+	AddPushed(ctx context.Context, p Pushed) error
+	// SpendPushed takes a request out; ErrNotFound for all but the first, and for another client or server,
+	// who do not spend it (S-59). The caller judges by its own clock whether it has expired.
+	SpendPushed(ctx context.Context, d secret.Digest, server string, c oauth.ClientID) (Pushed, error)
 }
 
 // A Refresh is a refresh token, as its digest.

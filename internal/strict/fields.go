@@ -8,12 +8,16 @@ import (
 	"time"
 )
 
+// Whole is of types that take a section as it stands, as JSON: a document of somebody else's making, such as a key.
+type Whole interface{ TakeWhole(json []byte) }
+
 // Kind is of types that are one value in a file, and say in a few words what it looks like: an amount like 0.075.
 type Kind interface{ Kind() string }
 
 var (
 	textual  = reflect.TypeFor[encoding.TextUnmarshaler]()
 	kind     = reflect.TypeFor[Kind]()
+	wholly   = reflect.TypeFor[Whole]()
 	duration = reflect.TypeFor[time.Duration]()
 )
 

@@ -7,6 +7,7 @@
 package strict
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -143,6 +144,8 @@ func (d decoder) value(n *yaml.Node, v reflect.Value, path string, depth int) {
 		}
 		d.value(n, v.Elem(), path, depth)
 		d.Lines[path] = line
+	case n.Kind == yaml.MappingNode && reflect.PointerTo(v.Type()).Implements(wholly):
+		d.whole(n, v, path, line)
 	case Scalar(v.Type()):
 		d.scalar(n, v, path, line)
 	case v.Kind() == reflect.Struct:
@@ -154,6 +157,17 @@ func (d decoder) value(n *yaml.Node, v reflect.Value, path string, depth int) {
 	default:
 		panic("strict: a field of a kind that no file can hold: " + path) // found by any test
 	}
+}
+
+func (d decoder) whole(n *yaml.Node, v reflect.Value, path string, line int) {
+	var section map[string]any
+	err := n.Decode(&section)
+	text, wrong := json.Marshal(section)
+	if err != nil || wrong != nil {
+		d.add(line, path, "holds something that JSON has no word for")
+		return
+	}
+	v.Addr().Interface().(Whole).TakeWhole(text)
 }
 
 func (d decoder) scalar(n *yaml.Node, v reflect.Value, path string, line int) {

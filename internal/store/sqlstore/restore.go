@@ -26,6 +26,7 @@ var transient = map[string]bool{"nodes": true}
 // (S-83): a code that was redeemed after it must not be good again.
 var voided = map[string]bool{
 	"flows": true, "challenges": true, "codes": true, "messages": true, "logouts": true, // sign-ins, their codes, and what is told of either
+	"pushed_requests": true,
 }
 
 // granted are those that are void unless the operator says otherwise: refresh tokens, the grants that they and all
@@ -38,7 +39,7 @@ var lasting = map[string]bool{
 	"user_groups": true, "members": true, "signing_keys": true, "master_keys": true, "revoked_tokens": true,
 	"failures": true, "sends": true, "pauses": true, "budgets": true, "charges": true,
 	"password_failures": true, "source_failures": true, "known_devices": true, "request_counts": true,
-	"audit_events": true, "audit_seals": true, "certificates": true,
+	"audit_events": true, "audit_seals": true, "certificates": true, "spent_proofs": true,
 }
 
 // The settings of a restored database.

@@ -32,6 +32,8 @@ var swept = []sweeping{
 	{"revoked_tokens", "jti", "expires", 0},
 	{"sessions", "id", "expires", 0},
 	{"logouts", "id", "ends", 0},
+	{"spent_proofs", "digest", "expires", 0},
+	{"pushed_requests", "digest", "expires", 0},
 	{"messages", "id", "ended", 0},
 	{"sends", "id", "sent", kept},
 	{"password_failures", "account", "ends", 0},
@@ -111,7 +113,8 @@ func (db *DB) Reset(ctx context.Context) error {
 		t := st.(*tx)
 		for _, table := range []string{"flows", "challenges", "failures", "sends", "messages", "pauses", "budgets", "charges", "enrollments", "users", "user_groups", "authenticators",
 			"clients", "servers", "codes", "grants", "refreshes", "revoked_tokens", "sessions", "logouts", "signing_keys", "audit_events", "audit_seals",
-			"password_failures", "source_failures", "known_devices", "request_counts"} {
+			"password_failures", "source_failures", "known_devices", "request_counts",
+			"spent_proofs", "pushed_requests"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table, nil); err != nil {
 				return err
 			}
