@@ -76,6 +76,7 @@ var Floors = []Floor{
 		Rooms: []Room{
 			{Path: "internal/engine"},
 			{Path: "internal/session"},
+			{Path: "internal/device"},
 			{Path: "internal/keys"},
 			{Path: "internal/keyring"},
 			{Path: "internal/deliver"},

@@ -26,7 +26,9 @@ var Meanings = map[Type]string{
 	StepSkipped:     "a step that may be skipped was",
 	SignedIn:        "a sign-in is complete",
 
-	TokensIssued:    "tokens were issued for an interaction code",
+	DeviceAllowed:   "somebody let a device in that has no browser",
+	DeviceDenied:    "somebody kept such a device out",
+	TokensIssued:    "tokens were issued for a code",
 	TokensRefreshed: "tokens were issued for a refresh token",
 	TokenRefused:    "tokens were refused, or a client failed to authenticate",
 	TokenRevoked:    "a token was revoked by its client",

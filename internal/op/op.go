@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/limit"
@@ -34,6 +35,14 @@ type Config struct {
 	Log    *slog.Logger
 	// Count counts an authorization request by its client and source (S-52); nil counts none.
 	Count func(ctx context.Context, what string) (limit.Reading, error)
+
+	// Devices is where devices wait, Who tells who is signed in with the browser that sent a request, and SignIn is where
+	// a browser goes to sign in by the policy of a client (empty: of any), to come back to a path of ours. Without all
+	// three there is no device grant. CountCode counts codes that were typed by who did it; nil counts none.
+	Devices   *device.Desk
+	Who       func(*http.Request) (device.Person, bool)
+	SignIn    func(back string, client oauth.ClientID) string
+	CountCode func(ctx context.Context, what string) (limit.Reading, error)
 }
 
 // Engine begins a sign-in for a request that was checked, and returns its interaction handle.
@@ -66,6 +75,7 @@ func New(c Config) *API {
 		a.mux.HandleFunc("/.well-known/"+name, a.serve(route{get, a.metadata, program}))
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{get, a.metadata, program}))
+	a.mux.HandleFunc(activation, a.bare(both, person, a.activate))
 	a.mux.HandleFunc("/", a.serve(route{}))
 	return a
 }
@@ -103,6 +113,7 @@ func (a *API) routes() map[string]route {
 		"v1/introspect":                          {post, a.introspect, program},
 		"v1/revoke":                              {post, a.revoke, program},
 		"v1/logout":                              {both, a.logout, person},
+		"v1/device/authorize":                    {post, a.deviceAuthorize, program},
 	}
 }
 

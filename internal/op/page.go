@@ -28,11 +28,13 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 </html>
 `))
 
-// pagePolicy lets the one style through, by its digest, and nothing else.
-var pagePolicy = func() string {
-	sum := sha256.Sum256([]byte(pageStyle))
+var pagePolicy = policyFor(pageStyle)
+
+// policyFor lets the one style through, by its digest, and nothing else.
+func policyFor(style string) string {
+	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-}()
+}
 
 func page(status int, title, text string) reply {
 	var body bytes.Buffer

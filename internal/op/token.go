@@ -32,9 +32,10 @@ func (a *API) token(c *call) (reply, error) {
 	grant, ok := map[oauth.GrantType]func(*call, oauth.Client, keys.Signer) (reply, error){
 		oauth.InteractionCode: a.redeem,
 		oauth.RefreshToken:    a.refresh,
+		oauth.DeviceCode:      a.redeemDevice,
 	}[oauth.GrantType(asked)]
 	if !ok {
-		return reply{}, &oauth.Error{Code: oauth.UnsupportedGrantType, Description: "The grant type is not supported by this server."}
+		return reply{}, errGrantType
 	}
 	client, err := a.client(c)
 	if err != nil {

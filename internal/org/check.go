@@ -198,7 +198,7 @@ func (s Server) checkRules() (found flaws) {
 }
 
 // grantTypes are those that an application can be allowed.
-var grantTypes = []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken}
+var grantTypes = []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken, oauth.DeviceCode}
 
 func grantFlaw(g oauth.GrantType) string {
 	if slices.Contains(grantTypes, g) {

@@ -135,11 +135,12 @@ const (
 	MACAnswer      = "repeated answer" // S-23: recognising the very same answer
 	MACReport      = "delivery report" // the token in the address that a carrier reports to
 	MACCheck       = "key check"       // S-70: does this master key belong to this database
+	MACUserCode    = "user code"       // S-68: the letters that a device shows
 	MACBackup      = "backup"          // S-83: nobody without the master key changes a backup unnoticed
 	MACAudit       = "audit log"       // S-73: nobody without the master key rewrites the log unnoticed
 )
 
-var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup, MACAudit, MACReport}
+var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup, MACAudit, MACReport, MACUserCode}
 
 // MAC is HMAC-SHA-256 under the key that belongs to label, over the parts, each with its length.
 func (k *Keys) MAC(label string, parts ...string) Digest { return k.derived.Load().mac(label, parts) }

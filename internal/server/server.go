@@ -46,7 +46,7 @@ type Config struct {
 	Count   func(ctx context.Context, source string) (limit.Reading, error) // counts a request on IDX (S-52); nil counts none
 	Busy    func() bool                                                     // more passwords come than can be hashed (S-85); nil is never
 	IDX     http.Handler                                                    // /idp/idx/
-	OAuth   http.Handler                                                    // /oauth2/ and /.well-known/
+	OAuth   http.Handler                                                    // /oauth2/, /.well-known/ and /activate
 	Reports http.Handler                                                    // /messages/: what carriers say of messages; nil is nothing
 	Pages   http.Handler                                                    // everything else; nil is nothing
 	Log     *slog.Logger
@@ -104,6 +104,8 @@ func (s *Server) faceOf(path string) (http.Handler, dialect) {
 		return s.IDX, idx
 	case strings.HasPrefix(path, "/oauth2/"), strings.HasPrefix(path, "/.well-known/"):
 		return s.OAuth, oauth2
+	case path == "/activate":
+		return s.OAuth, page
 	case strings.HasPrefix(path, "/messages/") && s.Reports != nil:
 		return s.Reports, api
 	case path == healthz:

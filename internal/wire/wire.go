@@ -17,6 +17,7 @@ import (
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/authn/phone"
 	"latchkey.dev/internal/deliver"
+	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/gateway"
 	"latchkey.dev/internal/ident"
@@ -130,7 +131,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	h.signIn = signIn
 	h.trail = trail.New(trail.Config{Store: p.Store, Keys: p.Keys, Now: p.Now, Retention: p.Retention})
 	h.meter = meter.New(meter.Config{Store: p.Store, Shared: shared(p.Store), Now: p.Now})
-	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log, Count: h.counting("authorize", p.Rates.PerClient)})
+	h.op = op.New(op.Config{Store: p.Store, Keys: ring, Engine: signIn, Origin: p.Origin, Now: p.Now, Log: p.Log, Count: h.counting("authorize", p.Rates.PerClient),
+		Devices: device.New(device.Config{Store: p.Store, Now: p.Now}), CountCode: h.counting("user code", p.Rates.PerCode)})
 	var pages http.Handler
 	if p.Pages != nil {
 		pages, err = p.Pages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))

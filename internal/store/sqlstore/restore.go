@@ -25,7 +25,7 @@ var transient = map[string]bool{"nodes": true}
 // voided are the tables whose rows are void after a restore, because a mark of use may be younger than the backup
 // (S-83): a code that was redeemed after it must not be good again.
 var voided = map[string]bool{
-	"flows": true, "challenges": true, "codes": true, "messages": true, // sign-ins, their codes and the texts about them
+	"flows": true, "challenges": true, "codes": true, "devices": true, "messages": true, // sign-ins, their codes and the texts about them
 }
 
 // granted are those that are void unless the operator says otherwise: refresh tokens, and the grants that they
