@@ -116,7 +116,7 @@ func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients 
 // describe writes the metadata of OpenID Connect Discovery and RFC 8414. It says only what is true (S-66).
 func (r *realm) describe(algorithms []string) []byte {
 	methods := []string{"client_secret_basic", "client_secret_post", "none"}
-	grants := []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken}
+	grants := []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken, oauth.TokenExchange}
 	var deviceAuthorization string
 	if r.devices {
 		grants, deviceAuthorization = append(grants, oauth.DeviceCode), r.base+"/v1/device/authorize"

@@ -33,6 +33,7 @@ func (a *API) token(c *call) (reply, error) {
 		oauth.InteractionCode: a.redeem,
 		oauth.RefreshToken:    a.refresh,
 		oauth.DeviceCode:      a.redeemDevice,
+		oauth.TokenExchange:   a.exchange,
 	}[oauth.GrantType(asked)]
 	if !ok {
 		return reply{}, errGrantType

@@ -198,7 +198,7 @@ func (s Server) checkRules() (found flaws) {
 }
 
 // grantTypes are those that an application can be allowed.
-var grantTypes = []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken, oauth.DeviceCode}
+var grantTypes = []oauth.GrantType{oauth.InteractionCode, oauth.RefreshToken, oauth.DeviceCode, oauth.TokenExchange}
 
 func grantFlaw(g oauth.GrantType) string {
 	if slices.Contains(grantTypes, g) {
@@ -269,6 +269,9 @@ func (a App) check() (found flaws) {
 		found.at("type", "say public, or confidential for an application that can keep a secret")
 	}
 	found = append(found, distinct("grant_types", a.GrantTypes, grantFlaw)...)
+	if slices.Contains(a.GrantTypes, oauth.TokenExchange) && a.Type == Public {
+		found.at("grant_types", "a public application cannot exchange tokens: it proves nothing")
+	}
 	if slices.Contains(a.GrantTypes, oauth.InteractionCode) && len(a.RedirectURIs) == 0 {
 		found.at("redirect_uris", "there is none: where shall people go after signing in?")
 	}
