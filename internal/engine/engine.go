@@ -141,7 +141,7 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		if sc.state, err = find(tx); err != nil {
 			return err
 		}
-		if sc.client, err = tx.Client(ctx, sc.state.Request.Client); err != nil {
+		if sc.client, err = clientOf(ctx, tx, sc.state.Request); err != nil {
 			return err
 		}
 		if sc.authenticators, err = tx.Authenticators(ctx); err != nil {

@@ -10,6 +10,8 @@ import (
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
@@ -81,7 +83,7 @@ func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, []flow.Effect, error) {
 	proofs := flow.Fresh(o.Session.Proofs, o.Request.MaxAge, sc.now)
 	err := e.Store.View(ctx, func(tx store.Tx) (err error) {
-		if sc.client, err = tx.Client(ctx, o.Request.Client); err != nil || o.Session.ID == "" {
+		if sc.client, err = clientOf(ctx, tx, o.Request); err != nil || o.Session.ID == "" {
 			return err
 		}
 		// Read again, with the person: either may have changed since the caller looked.
@@ -118,6 +120,17 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 	return next, effects, nil
 }
 
+// ourselves is what stands in an application's place where people come to pages of our own: a password, and the
+// phone if they have one.
+var ourselves = oauth.Client{Label: "your account", Policy: policy.PasswordAndOptionalPhone}
+
+func clientOf(ctx context.Context, tx store.Tx, r flow.Request) (oauth.Client, error) {
+	if r.Client == "" && r.Mode == flow.Here {
+		return ourselves, nil
+	}
+	return tx.Client(ctx, r.Client)
+}
+
 // keepSession leaves a session behind a sign-in that ends by a redirect, and returns its id. Somebody who was signed in
 // in the browser stays in the same session, under another value if they showed something more (S-40); somebody
 // else's session ends.
@@ -131,7 +144,12 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}
-	member := store.Membership{Client: r.Client, Server: r.Server, Joined: sc.now}
+	join := func(id string) error {
+		if r.Mode == flow.Here {
+			return nil // our own pages keep nothing that could be told of its end
+		}
+		return tx.JoinSession(ctx, id, store.Membership{Client: r.Client, Server: r.Server, Joined: sc.now})
+	}
 	if found && was.User == sc.state.User && sc.now.Before(was.Expires) {
 		more := flow.Merge(was.Proofs, sc.state.Proofs)
 		if !slices.Equal(more, was.Proofs) {
@@ -145,7 +163,7 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 				return "", err
 			}
 		}
-		return was.ID, tx.JoinSession(ctx, was.ID, member)
+		return was.ID, join(was.ID)
 	}
 	if found {
 		if err := tx.EndSession(ctx, was.ID, sc.now); err != nil {
@@ -161,7 +179,7 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 	if err := tx.AddSession(ctx, s); err != nil {
 		return "", err
 	}
-	if err := tx.JoinSession(ctx, s.ID, member); err != nil {
+	if err := join(s.ID); err != nil {
 		return "", err
 	}
 	return s.ID, tx.Record(ctx, ev)

@@ -92,7 +92,10 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 			if session, err = e.keepSession(ctx, tx, sc); err != nil {
 				break
 			}
-			if err = tx.AddCode(ctx, e.code(sc, session)); err == nil {
+			if sc.state.Request.Mode != flow.Here {
+				err = tx.AddCode(ctx, e.code(sc, session))
+			}
+			if err == nil {
 				err = e.rememberDevice(ctx, tx, sc)
 			}
 		default:

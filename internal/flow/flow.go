@@ -56,6 +56,9 @@ const (
 	Redirect    Ending = "redirect"
 )
 
+// Here is the mode of a redirect ending that stays on our own pages: nobody is given a code.
+const Here = "here"
+
 // A Stage is where a sign-in stands. Its names are those of the form that comes first there.
 type Stage string
 

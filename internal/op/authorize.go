@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey.dev/internal/engine"
+	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
@@ -155,6 +156,13 @@ func (a *API) arrive(c *call) (reply, error) {
 		return errorPage(http.StatusForbidden, "This sign-in is over, or was begun in another browser."), nil
 	}
 	r := arrival.Request
+	if r.Mode == flow.Here {
+		answer := reply{status: http.StatusSeeOther, to: r.Redirect}
+		if arrival.Session != "" {
+			answer.set = append(answer.set, a.cookie(sessionCookie, arrival.Session, 0))
+		}
+		return answer, nil
+	}
 	realm, err := a.realms.find(c.Context(), r.Server)
 	if err != nil {
 		return reply{}, err

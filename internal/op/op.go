@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/keys"
@@ -40,6 +41,11 @@ type Config struct {
 	Secrets *secret.Keys
 	// Count counts an authorization request by its client and source (S-52); nil counts none.
 	Count func(ctx context.Context, what string) (limit.Reading, error)
+
+	// Devices is where devices wait; without it, or without pages to sign in at, there is no device grant. CountCode counts
+	// codes that were typed by who did it; nil counts none.
+	Devices   *device.Desk
+	CountCode func(ctx context.Context, what string) (limit.Reading, error)
 }
 
 // Engine runs sign-ins for requests that were checked.
@@ -98,6 +104,8 @@ func New(c Config) *API {
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{methods: get, do: a.metadata}))
 	a.mux.HandleFunc("/login/token/redirect", a.serve(route{methods: get, do: a.arrive, reader: person, bare: true}))
+	a.mux.HandleFunc(hereAddress, a.serve(route{methods: get, do: a.here, reader: person, bare: true}))
+	a.mux.HandleFunc(activation, a.bare(both, person, a.activate))
 	a.mux.HandleFunc("/", a.serve(route{}))
 	return a
 }
@@ -136,6 +144,7 @@ func (a *API) routes() map[string]route {
 		"v1/introspect":                          {methods: post, do: a.introspect},
 		"v1/revoke":                              {methods: post, do: a.revoke},
 		"v1/logout":                              {methods: both, do: a.logout, reader: person},
+		"v1/device/authorize":                    {methods: post, do: a.deviceAuthorize},
 	}
 }
 

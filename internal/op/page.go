@@ -29,10 +29,12 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 </html>
 `))
 
-// pagePolicy lets the one style through, by its digest, and nothing else.
-var pagePolicy = func() string {
-	return "default-src 'none'; style-src " + hashOf(pageStyle) + "; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-}()
+var pagePolicy = policyFor(pageStyle)
+
+// policyFor lets the one style through, by its digest, and nothing else.
+func policyFor(style string) string {
+	return "default-src 'none'; style-src " + hashOf(style) + "; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+}
 
 // A postTemplate hands an answer over by a form that sends itself (OAuth 2.0 Form Post Response Mode); without
 // scripts it has a button.

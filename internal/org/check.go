@@ -274,6 +274,9 @@ func (a App) check() (found flaws) {
 	if a.Type != Confidential && slices.Contains(a.GrantTypes, oauth.ClientCredentials) {
 		found.at("grant_types", "client_credentials is for a confidential application: a public one cannot prove who it is")
 	}
+	if slices.Contains(a.GrantTypes, oauth.TokenExchange) && a.Type == Public {
+		found.at("grant_types", "a public application cannot exchange tokens: it proves nothing")
+	}
 	if a.signsIn() && len(a.RedirectURIs) == 0 {
 		found.at("redirect_uris", "there is none: where shall people go after signing in?")
 	}
@@ -301,6 +304,8 @@ var grantTypes = []oauth.GrantType{
 	oauth.AuthorizationCode,
 	oauth.RefreshToken,
 	oauth.ClientCredentials,
+	oauth.DeviceCode,
+	oauth.TokenExchange,
 }
 
 // signsIn reports whether people come back to the application with a code.

@@ -1,0 +1,106 @@
+package op
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey.dev/internal/device"
+	"latchkey.dev/internal/engine"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/policy"
+)
+
+// Pages of ours that are somebody's own, such as the one that lets a device in, need to know who is there without
+// any application having asked. A sign-in for them ends at the page and gives no code.
+
+// hereAddress is where one begins.
+const hereAddress = "/login/begin"
+
+// own are the pages that may be come back to.
+var own = []string{activation, "/account"}
+
+// signInHere is where a browser goes to sign in and come back to a page of ours, by the rules of a client if it names one.
+func signInHere(back string, client oauth.ClientID) string {
+	q := url.Values{"back": {back}}
+	if client != "" {
+		q.Set("client_id", string(client))
+	}
+	return hereAddress + "?" + q.Encode()
+}
+
+// here begins a sign-in for a page of ours. Nothing leads off it: the page is one of few (S-45).
+func (a *API) here(c *call) (reply, error) {
+	if a.SignIn == nil || a.Sessions == nil {
+		return reply{}, errNotFound
+	}
+	back, ok := ownPage(c.params["back"])
+	if !ok {
+		return errorPage(http.StatusBadRequest, "There is no such page to come back to."), nil
+	}
+	client, name := oauth.Client{}, ""
+	if id := oauth.ClientID(c.params["client_id"]); id != "" {
+		var err error
+		if client, err = a.find(c, claim{id: id}); err != nil {
+			return reply{}, err
+		}
+		name = client.Label
+	}
+	age, err := maxAge(c.params["max_age"])
+	if err != nil {
+		return reply{}, err
+	}
+	session, err := a.session(c)
+	if err != nil {
+		return reply{}, err
+	}
+	browser, set := a.browser(c)
+	opened, err := a.Engine.Open(c.Context(), engine.Opening{
+		Request: flow.Request{Client: client.ID, Redirect: a.Origin + back, Mode: flow.Here, MaxAge: age}, Session: session, Browser: browser,
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	if opened.Interaction == "" {
+		return reply{status: http.StatusSeeOther, to: a.Origin + back, set: set}, nil
+	}
+	handoff := Handoff{Interaction: opened.Interaction, AppName: name, Languages: c.params["ui_locales"]}
+	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
+}
+
+// ownPage reads a path with its query as one of ours, or says that it is none.
+func ownPage(back string) (string, bool) {
+	u, err := url.Parse(back)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Fragment != "" || strings.ContainsAny(back, "\\") || path.Clean(u.Path) != u.Path {
+		return "", false
+	}
+	for _, page := range own {
+		if u.Path == page || strings.HasPrefix(u.Path, page+"/") {
+			return u.RequestURI(), true
+		}
+	}
+	return "", false
+}
+
+// who is the person in the browser that sent a request, as the desk for devices wants to know them.
+func (a *API) who(r *http.Request) (device.Person, bool, error) {
+	s, err := a.session(&call{Request: r})
+	if err != nil || s.ID == "" {
+		return device.Person{}, false, err
+	}
+	state := flow.State{Proofs: s.Proofs}
+	return device.Person{User: s.User, AuthTime: state.AuthTime(), AMR: policy.AMR(state.Methods()), Session: s.ID}, true, nil
+}
+
+// AccountSignIn is where the account pages send a browser whose session is not there, or too old for what it wants to do.
+func AccountSignIn(back string, age time.Duration) string {
+	to := signInHere(back, "")
+	if age > 0 {
+		to += "&max_age=" + strconv.Itoa(int(age.Seconds()))
+	}
+	return to
+}
