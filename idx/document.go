@@ -22,6 +22,7 @@ type document struct {
 	actions     []*form // forms below other members, by name
 	messages    []Message
 	code        string // interaction code
+	leave       string // where the browser goes with its success, in place of a code
 }
 
 // A form is one thing that can be posted, or a place to send the browser.
@@ -58,6 +59,9 @@ type option struct {
 	authenticator *Authenticator
 }
 
+// successRedirect is the end of a sign-in on the engine's own pages.
+const successRedirect = "success-redirect"
+
 const maxDepth = 16 // of nested forms; the deepest on record is 4
 
 var errNoDocument = errors.New("idx: no IDX document")
@@ -85,6 +89,11 @@ func parse(body []byte) (*document, error) {
 	for _, end := range []string{"success", "failure"} {
 		if f := d.form(root[end], parts[end]); f != nil {
 			d.forms = append(d.forms, f)
+		}
+	}
+	for _, f := range d.forms {
+		if f.name == successRedirect && f.redirect {
+			d.leave = f.href
 		}
 	}
 	d.actions = d.findActions()
@@ -156,7 +165,7 @@ func (d *document) form(v any, raw json.RawMessage) *form {
 	if f.name == "" || f.href == "" {
 		return nil
 	}
-	f.redirect = o["rel"] == nil && (f.method == "GET" || f.method == "")
+	f.redirect = (o["rel"] == nil || f.name == successRedirect) && (f.method == "GET" || f.method == "")
 	if ms := number(o["refresh"]); ms > 0 {
 		f.refresh = time.Duration(min(ms, 3600_000)) * time.Millisecond
 	}

@@ -238,7 +238,16 @@ func TestShapes(t *testing.T) {
 			}},
 		"intent in small letters": {doc([]string{formOf("x", "x")}, `"intent":"login"`), func(_ *idx.NextStep, tx *idx.Transaction) string { return is(tx.Intent(), "login") }},
 		"success to follow": {doc(nil, `"success":{"name":"success-redirect","href":"https://app.example/home"}`), func(s *idx.NextStep, tx *idx.Transaction) string {
-			return is(s.Redirect.String(), "https://app.example/home") + is(tx.Status(), idx.StatusPending)
+			return is(s.Redirect.String(), "https://app.example/home") + is(tx.Status(), idx.StatusSuccess) + is(tx.RedirectURL().String(), "https://app.example/home")
+		}},
+		"success to follow, as a remediation": {doc([]string{`{"name":"success-redirect","href":"https://app.example/home","method":"GET"}`}), func(s *idx.NextStep, tx *idx.Transaction) string {
+			return is(tx.Status(), idx.StatusSuccess) + is(tx.RedirectURL().String(), "https://app.example/home")
+		}},
+		"success to follow, drawn as a form": {doc(nil, `"success":{"rel":["create-form"],"name":"success-redirect","href":"https://app.example/home"}`), func(s *idx.NextStep, tx *idx.Transaction) string {
+			return is(s.Redirect.String(), "https://app.example/home") + is(tx.RedirectURL().String(), "https://app.example/home")
+		}},
+		"success that is a script": {doc(nil, `"success":{"name":"success-redirect","href":"javascript:alert(1)"}`), func(s *idx.NextStep, tx *idx.Transaction) string {
+			return is(tx.RedirectURL() == nil, true) + is(tx.Status(), idx.StatusPending)
 		}},
 		"redirect to a script": {doc([]string{`{"name":"redirect-idp","href":"javascript:alert(1)","method":"GET","type":"OIDC","idp":{"id":"1","name":"Evil"}}`}),
 			func(s *idx.NextStep, _ *idx.Transaction) string {

@@ -55,6 +55,36 @@ func (c *Client) Start(ctx context.Context, p ...StartParam) (*Transaction, erro
 	return c.introspect(ctx, &Transaction{s})
 }
 
+// Adopt takes over a sign-in that somebody else began, by its interaction handle: the engine itself, whose own pages are a
+// client like any other. There is no code to exchange at its end: on success the browser goes to [Transaction.RedirectURL].
+func (c *Client) Adopt(ctx context.Context, interactionHandle string) (*Transaction, error) {
+	if interactionHandle == "" {
+		return nil, ErrNoTransaction
+	}
+	return c.introspect(ctx, &Transaction{&snapshot{client: c.core.fingerprint, handle: interactionHandle, state: random(), adopted: true}})
+}
+
+// Restart gives up what was shown so far and begins the same sign-in again, at its first page. It is [ErrNotOffered] where
+// the engine answers a cancel with an end.
+func (c *Client) Restart(ctx context.Context, tx *Transaction) (*Transaction, error) {
+	tx, err := c.open(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	f := tx.doc.doc.cancelForm()
+	if f == nil {
+		return nil, notOffered(tx, "cancel")
+	}
+	next, err := c.post(ctx, tx, f, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	if next.Status() != StatusPending || next.doc.doc.stateHandle == "" {
+		return nil, notOffered(next, "cancel")
+	}
+	return next.with(func(s *snapshot) { s.again = s.doc.stateHandle }), nil
+}
+
 // take applies one parameter of the caller.
 func (s *snapshot) take(p StartParam, form url.Values) error {
 	refuse := func(why string) error { return &InputError{Step: "interact", Path: p.Name, Reason: why} }
@@ -87,7 +117,11 @@ func (s *snapshot) take(p StartParam, form url.Values) error {
 
 // introspect reads the current step. It changes nothing at the engine.
 func (c *Client) introspect(ctx context.Context, tx *Transaction) (*Transaction, error) {
-	body, err := json.Marshal(map[string]string{"interactionHandle": tx.doc.handle})
+	by := map[string]string{"interactionHandle": tx.doc.handle}
+	if tx.doc.again != "" {
+		by = map[string]string{"stateHandle": tx.doc.again}
+	}
+	body, err := json.Marshal(by)
 	if err != nil {
 		return nil, err
 	}

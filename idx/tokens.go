@@ -94,6 +94,9 @@ func (c *Client) Exchange(ctx context.Context, tx *Transaction) (*Tokens, error)
 	if _, err := c.open(ctx, tx); err != nil {
 		return nil, err
 	}
+	if tx.Status() == StatusSuccess && (tx.doc.code == "" || tx.doc.adopted) {
+		return nil, &InputError{Transaction: tx, Step: "token", Reason: "the sign-in was begun by somebody else, who gets its code"}
+	}
 	if tx.Status() != StatusSuccess {
 		return nil, &InputError{Transaction: tx, Step: "token", Reason: "there is no interaction code: the transaction is " + string(tx.Status())}
 	}

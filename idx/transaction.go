@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -15,9 +16,11 @@ type Transaction struct{ doc *snapshot }
 type snapshot struct {
 	client   string // fingerprint of issuer and client id
 	handle   string // interaction handle
+	again    string // state handle, once a Restart has ended what the interaction handle led to
 	state    string
 	nonce    string
 	verifier string // PKCE
+	adopted  bool   // somebody else began it, and has the verifier
 	maxAge   *int64 // as asked for at the start
 
 	doc      *document // nil while parked
@@ -33,7 +36,7 @@ type Status string
 
 const (
 	StatusPending  Status = "PENDING"  // something is asked: see NextStep
-	StatusSuccess  Status = "SUCCESS"  // there is an interaction code to exchange
+	StatusSuccess  Status = "SUCCESS"  // there is an interaction code to exchange, or a RedirectURL to go to
 	StatusTerminal Status = "TERMINAL" // nothing more can be done here; Messages say why
 	StatusCanceled Status = "CANCELED"
 	StatusParked   Status = "PARKED" // opened by a Sealer; the next call reads it first
@@ -52,6 +55,8 @@ func (t *Transaction) Status() Status {
 		return StatusSuccess
 	case t.doc.doc == nil:
 		return StatusParked
+	case t.RedirectURL() != nil:
+		return StatusSuccess
 	case len(t.doc.doc.forms) == 0:
 		return StatusTerminal
 	}
@@ -201,6 +206,19 @@ func (t *Transaction) InteractionCode() string {
 	return t.doc.code
 }
 
+// RedirectURL is where the browser has to go with its success, if the sign-in was one on the engine's own pages (see
+// [Client.Adopt]); there is no interaction code then. Its origin is the engine's choice: whoever trusts only one compares.
+func (t *Transaction) RedirectURL() *url.URL {
+	if !t.valid() || t.doc.canceled || t.doc.doc == nil {
+		return nil
+	}
+	u, err := url.Parse(t.doc.doc.leave)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil
+	}
+	return u
+}
+
 // Raw is the engine's document. It holds handles: do not log it.
 func (t *Transaction) Raw() json.RawMessage {
 	if !t.valid() || t.doc.doc == nil {
@@ -228,7 +246,7 @@ func (t *Transaction) with(change func(*snapshot)) *Transaction {
 
 // secrets are what must never show in an error or a log.
 func (t *Transaction) secrets() []string {
-	s := []string{t.doc.handle, t.doc.verifier, t.doc.nonce, t.doc.code}
+	s := []string{t.doc.handle, t.doc.again, t.doc.verifier, t.doc.nonce, t.doc.code}
 	if t.doc.doc != nil {
 		s = append(s, t.doc.doc.stateHandle)
 	}
@@ -240,9 +258,11 @@ type kept struct {
 	Version  int             `json:"v"`
 	Client   string          `json:"k"`
 	Handle   string          `json:"h"`
+	Again    string          `json:"a,omitempty"`
 	State    string          `json:"s"`
 	Nonce    string          `json:"n"`
-	Verifier string          `json:"p"`
+	Verifier string          `json:"p,omitempty"`
+	Adopted  bool            `json:"o,omitempty"`
 	MaxAge   *int64          `json:"m,omitempty"`
 	Expires  int64           `json:"e,omitempty"` // milliseconds
 	Code     string          `json:"c,omitempty"`
@@ -256,8 +276,8 @@ const keptVersion = 1
 
 // keep is what Sealer needs: all that the engine cannot tell us again.
 func (s *snapshot) keep() kept {
-	k := kept{Version: keptVersion, Client: s.client, Handle: s.handle, State: s.state, Nonce: s.nonce,
-		Verifier: s.verifier, MaxAge: s.maxAge, Code: s.code, Canceled: s.canceled}
+	k := kept{Version: keptVersion, Client: s.client, Handle: s.handle, Again: s.again, State: s.state, Nonce: s.nonce,
+		Verifier: s.verifier, Adopted: s.adopted, MaxAge: s.maxAge, Code: s.code, Canceled: s.canceled}
 	if !s.expires.IsZero() {
 		k.Expires = s.expires.UnixMilli()
 	}
@@ -294,10 +314,10 @@ func restore(text []byte) (*Transaction, error) {
 	if k.Version != keptVersion {
 		return nil, fmt.Errorf("it has version %d", k.Version)
 	}
-	if k.Client == "" || k.Handle == "" || k.State == "" || k.Verifier == "" {
+	if k.Client == "" || k.Handle == "" || k.State == "" || k.Verifier == "" && !k.Adopted {
 		return nil, errors.New("it is not complete")
 	}
-	s := &snapshot{client: k.Client, handle: k.Handle, state: k.State, nonce: k.Nonce, verifier: k.Verifier,
+	s := &snapshot{client: k.Client, handle: k.Handle, again: k.Again, state: k.State, nonce: k.Nonce, verifier: k.Verifier, adopted: k.Adopted,
 		maxAge: k.MaxAge, code: k.Code, canceled: k.Canceled, carried: k.Carried, unused: k.Unused}
 	if k.Expires != 0 {
 		s.expires = time.UnixMilli(k.Expires).UTC()

@@ -102,6 +102,7 @@ type Page struct {
 	Enrollments    []ident.Enrollment // the person's, or what stands for them (S-24)
 	Authenticators []ident.Authenticator
 	Code           secret.Text // on success
+	Redirect       string      // on success, if that ends by a redirect: where the browser goes
 	Device         secret.Text // on success: the cookie by which the browser is known from now on (S-26)
 }
 

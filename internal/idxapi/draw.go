@@ -37,6 +37,10 @@ func (a *API) draw(p *engine.Page, lang msg.Lang, f *fault.Fault) document {
 	d.User = at.user()
 	switch p.Offer.Stage {
 	case flow.Done:
+		if p.Redirect != "" { // the code is for the browser alone
+			d.Leave = &departure{"success-redirect", p.Redirect}
+			break
+		}
 		d.Success = at.success()
 	case flow.Identify:
 		d.Remediation = listOf([]form{at.identify()})

@@ -28,6 +28,13 @@ type document struct {
 	Cancel  *form         `json:"cancel,omitempty"`
 	App     *object[app]  `json:"app,omitempty"`
 	Success *form         `json:"successWithInteractionCode,omitempty"`
+	Leave   *departure    `json:"success,omitempty"`
+}
+
+// A departure is where a browser goes next. It has no rel: what has one is a form, which clients would post (idx 4.3).
+type departure struct {
+	Name string `json:"name"`
+	Href string `json:"href"`
 }
 
 type object[T any] struct {
