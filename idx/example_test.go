@@ -354,3 +354,36 @@ func ExampleClient_LogoutURL() {
 	fmt.Println(u.Host+u.Path, u.Query().Get("post_logout_redirect_uri"))
 	// Output: id.example/oauth2/default/v1/logout https://app.example/
 }
+
+// hosting stands in for an engine that has begun a sign-in of its own pages.
+func hosting() (*httptest.Server, *idx.Client) {
+	engine := httptest.NewServer(nil)
+	engine.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		form := `{"rel":["create-form"],"name":%q,"method":"POST","href":"` + engine.URL + `/idp/idx/x","value":[{"name":"stateHandle","value":"02s"}]}`
+		fmt.Fprintf(w, `{"version":"1.0.0","stateHandle":"02s","remediation":{"value":[`+form+`]},"cancel":`+form+`}`, "identify", "cancel")
+	})
+	client, err := idx.New(idx.Config{Issuer: engine.URL, ClientID: "pages", RedirectURI: engine.URL + "/"})
+	if err != nil {
+		panic(err)
+	}
+	return engine, client
+}
+
+// The engine has begun a sign-in and hands its pages the handle.
+func ExampleClient_Adopt() {
+	engine, client := hosting()
+	defer engine.Close()
+	tell(client.Adopt(context.Background(), "the interaction handle"))
+	// Output: PENDING identify
+}
+
+// "Not you?": somebody else wants to sign in to the same application.
+func ExampleClient_Restart() {
+	engine, client := hosting()
+	defer engine.Close()
+	tx := tell(client.Adopt(context.Background(), "the interaction handle"))
+	tell(client.Restart(context.Background(), tx))
+	// Output:
+	// PENDING identify
+	// PENDING identify
+}

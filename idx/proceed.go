@@ -61,7 +61,7 @@ func (c *Client) Adopt(ctx context.Context, interactionHandle string) (*Transact
 	if interactionHandle == "" {
 		return nil, ErrNoTransaction
 	}
-	return c.introspect(ctx, &Transaction{&snapshot{client: c.core.fingerprint, handle: interactionHandle, state: random()}})
+	return c.introspect(ctx, &Transaction{&snapshot{client: c.core.fingerprint, handle: interactionHandle, state: random(), adopted: true}})
 }
 
 // Restart gives up what was shown so far and begins the same sign-in again, at its first page. It is [ErrNotOffered] where

@@ -94,7 +94,7 @@ func (c *Client) Exchange(ctx context.Context, tx *Transaction) (*Tokens, error)
 	if _, err := c.open(ctx, tx); err != nil {
 		return nil, err
 	}
-	if tx.Status() == StatusSuccess && (tx.doc.code == "" || tx.doc.verifier == "") {
+	if tx.Status() == StatusSuccess && (tx.doc.code == "" || tx.doc.adopted) {
 		return nil, &InputError{Transaction: tx, Step: "token", Reason: "the sign-in was begun by somebody else, who gets its code"}
 	}
 	if tx.Status() != StatusSuccess {

@@ -19,7 +19,8 @@ type snapshot struct {
 	again    string // state handle, once a Restart has ended what the interaction handle led to
 	state    string
 	nonce    string
-	verifier string // PKCE; empty if somebody else began it
+	verifier string // PKCE
+	adopted  bool   // somebody else began it, and has the verifier
 	maxAge   *int64 // as asked for at the start
 
 	doc      *document // nil while parked
@@ -260,7 +261,8 @@ type kept struct {
 	Again    string          `json:"a,omitempty"`
 	State    string          `json:"s"`
 	Nonce    string          `json:"n"`
-	Verifier string          `json:"p"`
+	Verifier string          `json:"p,omitempty"`
+	Adopted  bool            `json:"o,omitempty"`
 	MaxAge   *int64          `json:"m,omitempty"`
 	Expires  int64           `json:"e,omitempty"` // milliseconds
 	Code     string          `json:"c,omitempty"`
@@ -275,7 +277,7 @@ const keptVersion = 1
 // keep is what Sealer needs: all that the engine cannot tell us again.
 func (s *snapshot) keep() kept {
 	k := kept{Version: keptVersion, Client: s.client, Handle: s.handle, Again: s.again, State: s.state, Nonce: s.nonce,
-		Verifier: s.verifier, MaxAge: s.maxAge, Code: s.code, Canceled: s.canceled}
+		Verifier: s.verifier, Adopted: s.adopted, MaxAge: s.maxAge, Code: s.code, Canceled: s.canceled}
 	if !s.expires.IsZero() {
 		k.Expires = s.expires.UnixMilli()
 	}
@@ -312,10 +314,10 @@ func restore(text []byte) (*Transaction, error) {
 	if k.Version != keptVersion {
 		return nil, fmt.Errorf("it has version %d", k.Version)
 	}
-	if k.Client == "" || k.Handle == "" || k.State == "" { // adopted ones have no verifier
+	if k.Client == "" || k.Handle == "" || k.State == "" || k.Verifier == "" && !k.Adopted {
 		return nil, errors.New("it is not complete")
 	}
-	s := &snapshot{client: k.Client, handle: k.Handle, again: k.Again, state: k.State, nonce: k.Nonce, verifier: k.Verifier,
+	s := &snapshot{client: k.Client, handle: k.Handle, again: k.Again, state: k.State, nonce: k.Nonce, verifier: k.Verifier, adopted: k.Adopted,
 		maxAge: k.MaxAge, code: k.Code, canceled: k.Canceled, carried: k.Carried, unused: k.Unused}
 	if k.Expires != 0 {
 		s.expires = time.UnixMilli(k.Expires).UTC()

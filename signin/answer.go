@@ -59,7 +59,7 @@ func (s *Pages) take(w http.ResponseWriter, r *http.Request, b browser, ref stri
 // A name and a password speak for themselves: if their sign-in has expired, was finished in another tab or already knows
 // somebody, they begin a new one instead of being lost, or worse, continuing somebody else's.
 func (s *Pages) reach(w http.ResponseWriter, r *http.Request, b browser, a *attempt) error {
-	fresh := a.step == "identify" && a.do == ""
+	fresh := a.step == "identify" && a.do == "" && !s.cfg.Hosted
 	p, ok := s.parked(r, b, a.ref)
 	if ok && p.sealed != "" {
 		a.parked = p
@@ -292,11 +292,14 @@ func (s *Pages) outcome(w http.ResponseWriter, r *http.Request, b browser, a att
 
 // advance goes on to the next step, or out.
 func (s *Pages) advance(w http.ResponseWriter, r *http.Request, b browser, a attempt, next *idx.Transaction) {
-	switch next.Status() {
-	case idx.StatusSuccess:
+	switch status := next.Status(); {
+	case status == idx.StatusSuccess && s.cfg.Hosted:
+		s.leave(w, r, a.parked, next)
+		return
+	case status == idx.StatusSuccess && next.InteractionCode() != "":
 		s.finish(w, r, a, next)
 		return
-	case idx.StatusTerminal, idx.StatusCanceled:
+	case status == idx.StatusTerminal, status == idx.StatusCanceled:
 		a.sealed, a.note.Says = "", a.saysOf(next.Messages())
 		s.park(w, b, a.parked)
 		s.toPage(w, r, a.ref)
@@ -393,6 +396,10 @@ func (s *Pages) anew(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := patient(r.Context())
 		defer cancel()
 		r := r.WithContext(ctx)
+		if s.cfg.Hosted {
+			s.restart(w, r, b)
+			return
+		}
 		client := s.speaker(r, b)
 		if p, ok := s.parked(r, b, r.PostForm.Get("ref")); ok {
 			if tx, err := s.sealer.Open(p.sealed); err == nil {

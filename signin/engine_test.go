@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -28,6 +29,7 @@ type fake struct {
 	users map[string]*fakeUser
 
 	identifierFirst, optional, passwordOnly, reveal, voice bool
+	hosted                                                 string // origin of its own pages, where sign-ins end by a redirect
 
 	before func(path string, f *fakeFlow) *reply // answers instead, if it returns something
 	calls  map[string]int
@@ -53,6 +55,9 @@ type reply struct {
 }
 
 type obj = map[string]any
+
+// raw is a body as it was recorded.
+type raw string
 
 const code = "424242"
 
@@ -325,6 +330,10 @@ func (e *fake) document(f *fakeFlow) obj {
 		}
 		doc["currentAuthenticatorEnrollment"] = obj{"type": "object", "value": current}
 	case "done":
+		if e.hosted != "" {
+			doc["success"] = obj{"name": "success-redirect", "href": e.hosted + "/login/token/redirect?stateToken=" + f.state}
+			return doc
+		}
 		if f.code == "" {
 			f.code = random()
 			e.flows[f.code] = f
@@ -343,7 +352,7 @@ func (e *fake) document(f *fakeFlow) obj {
 }
 
 func (e *fake) form(f *fakeFlow, name, path string, fields ...obj) obj {
-	return obj{"rel": []string{"create-form"}, "name": name, "href": e.URL + "/idp/idx/" + path, "method": "POST", "accepts": "application/json; okta-version=1.0.0",
+	return obj{"rel": []string{"create-form"}, "name": name, "href": cmp.Or(e.hosted, e.URL) + "/idp/idx/" + path, "method": "POST", "accepts": "application/json; okta-version=1.0.0",
 		"produces": "application/ion+json; okta-version=1.0.0", "value": append(fields, obj{"name": "stateHandle", "required": true, "value": f.state, "visible": false, "mutable": false})}
 }
 
@@ -389,6 +398,10 @@ func send(w http.ResponseWriter, status int, body any) {
 	}
 	w.Header().Set("Content-Type", "application/json; okta-version=1.0.0")
 	w.WriteHeader(status)
+	if text, ok := body.(raw); ok {
+		_, _ = io.WriteString(w, string(text))
+		return
+	}
 	_ = json.NewEncoder(w).Encode(body)
 }
 

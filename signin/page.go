@@ -13,19 +13,20 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// templates are the four layouts that every page is one of. What varies between, say, the phone and the code page is
+// templates are the layouts that every page is one of. What varies between, say, the phone and the code page is
 // data, so that a step nobody foresaw looks like all others.
 var templates = map[string]*template.Template{
 	"step":    parse("step"),
 	"message": parse("message"),
 	"profile": parse("profile"),
+	"account": parse("account"),
 }
 
 func parse(name string) *template.Template {
-	return template.Must(template.New(name).ParseFS(templateFiles, "templates/layout.html", "templates/"+name+".html"))
+	return template.Must(template.New(name).ParseFS(templateFiles, "templates/layout.html", "templates/fields.html", "templates/"+name+".html"))
 }
 
-// A page is what the templates see. Exactly one of Form, Message and Profile is set.
+// A page is what the templates see. Exactly one of Form, Message, Profile and Account is set.
 type page struct {
 	tongue
 	App, Base   string
@@ -40,6 +41,7 @@ type page struct {
 	Form    *form
 	Message *message
 	Profile *profile
+	Account *accountPage
 
 	assets map[string]string
 }
@@ -135,6 +137,7 @@ type message struct {
 	Lead        []string
 	Href, Label string // where to go on
 	New         string // what the button says that starts a new sign-in
+	Detail      string // for whoever can do something about it
 }
 
 // A profile is who is signed in.
@@ -154,6 +157,8 @@ func (s *Pages) render(w http.ResponseWriter, status int, p *page) {
 		name, p.Title = "step", p.Form.Title
 	case p.Profile != nil:
 		name, p.Title = "profile", p.T("profile.title")
+	case p.Account != nil:
+		name, p.Title = "account", p.Account.Title
 	default:
 		p.Title = p.Message.Title
 	}

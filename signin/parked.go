@@ -33,6 +33,12 @@ type note struct {
 	Sent     int64  `json:"s,omitempty"` // when, Unix seconds
 	Step     string `json:"f,omitempty"` // the step that Says are about, if they are about its form alone
 	Says     []say  `json:"m,omitempty"`
+
+	// Of hosted pages: the Handoff.
+	App    string `json:"n,omitempty"`
+	Target string `json:"o,omitempty"`
+	Lang   string `json:"l,omitempty"`
+	Back   string `json:"b,omitempty"`
 }
 
 // A say is one message for the next page.

@@ -82,7 +82,7 @@ func (m *Memory) Delete(_ context.Context, key string) error {
 // after it began (S-40).
 func (s *Pages) Session(r *http.Request) (Session, bool) {
 	key, ok := s.sessionKey(r)
-	if !ok {
+	if !ok || s.cfg.Hosted {
 		return Session{}, false
 	}
 	held, err := s.cfg.Sessions.Load(r.Context(), key)

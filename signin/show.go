@@ -26,7 +26,7 @@ func (s *Pages) entry(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case err == nil && tx.NextStep() != nil:
 			p.note.Says = nil // what was wrong an hour ago is no news
-			s.showStep(w, r, b, p, tx)
+			s.showStep(w, spoken(r, p.note.Lang), b, p, tx)
 			return
 		case err == nil || over(err) || errors.As(err, new(*idx.RejectedError)):
 			s.forget(w, p.ref)
@@ -34,6 +34,10 @@ func (s *Pages) entry(w http.ResponseWriter, r *http.Request) {
 			s.fail(w, r, b, parked{}, err)
 			return
 		}
+	}
+	if s.cfg.Hosted {
+		s.nothing(w, r)
+		return
 	}
 	p, tx, err := s.start(w, r, b, client)
 	if err != nil {
@@ -69,6 +73,8 @@ func (s *Pages) show(w http.ResponseWriter, r *http.Request) {
 		s.gone(w, r)
 	case err != nil:
 		s.fail(w, r, b, p, err)
+	case tx.Status() == idx.StatusSuccess && s.cfg.Hosted:
+		s.leave(w, r, p, tx)
 	case tx.NextStep() == nil:
 		s.last(w, r, p)
 	default:
@@ -89,6 +95,7 @@ func (s *Pages) page(r *http.Request) *page {
 func (s *Pages) showStep(w http.ResponseWriter, r *http.Request, b browser, p parked, tx *idx.Transaction) {
 	pg := s.page(r)
 	pg.CSRF, pg.Ref = s.csrf(b), p.ref
+	allow(w.Header(), p.note.Target)
 	pg.Form = s.draw(pg.tongue, p, tx, r.URL.Query().Get("view"))
 	if tx.NextStep().Name != "identify" {
 		pg.Who = cmp.Or(tx.Identifier(), p.note.Username)
@@ -183,6 +190,9 @@ func (s *Pages) gone(w http.ResponseWriter, r *http.Request) {
 	}
 	pg.Message = &message{Icon: "clock", Title: pg.T("expired.title"), Lead: []string{pg.T("expired.lead")},
 		Href: s.entryPath(), Label: pg.T("action.again")}
+	if s.cfg.Hosted { // only the application can start again
+		pg.Message.Title, pg.Message.Lead, pg.Message.Href = pg.T("over.title"), []string{pg.T("over.lead")}, ""
+	}
 	s.render(w, http.StatusOK, pg)
 }
 
@@ -196,6 +206,9 @@ func (s *Pages) last(w http.ResponseWriter, r *http.Request, p parked) {
 	}
 	if m.Bad || len(m.Lead) == 0 {
 		m.Icon, m.Title = "alert", pg.T("stopped.title")
+	}
+	if s.cfg.Hosted {
+		m.Href, m.Label = p.note.Back, pg.T("action.back.app", cmp.Or(p.note.App, pg.App))
 	}
 	s.forget(w, p.ref)
 	pg.Message = m
@@ -298,7 +311,9 @@ func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 
 func (s *Pages) signedOut(w http.ResponseWriter, r *http.Request) {
 	pg := s.page(r)
-	pg.Message = &message{Icon: "check", Title: pg.T("signedout.title"), Lead: []string{pg.T("signedout.lead")},
-		Href: s.entryPath(), Label: pg.T("signin.title")}
+	pg.Message = &message{Icon: "check", Title: pg.T("signedout.title"), Lead: []string{pg.T("signedout.lead")}}
+	if !s.cfg.Hosted {
+		pg.Message.Href, pg.Message.Label = s.entryPath(), pg.T("signin.title")
+	}
 	s.render(w, http.StatusOK, pg)
 }

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -33,10 +34,22 @@ import (
 	"latchkey.dev/idx"
 )
 
-// Config says what the pages are for. Client and URL are required.
+// Config says what the pages are for. URL is required, and either Client or Hosted.
 type Config struct {
 	Client *idx.Client // the relying party that people sign in to
 	URL    string      // where the browser finds these pages, such as https://app.example/signin
+
+	// Hosted makes these the engine's own pages, on its own origin: see [Pages.Begin]. Engine then reaches it, and may be its
+	// handler without a socket; nil goes over the network.
+	Hosted bool
+	Engine http.RoundTripper
+
+	// Account, if set, adds pages on which people look after their account; only hosted ones have them. Visitor tells the
+	// session of the browser that sent r. SignIn has somebody sign in and come back to a path: because nobody is signed in,
+	// or, if fresh, because that was too long ago for what they want to do; then nothing that was shown before may count.
+	Account Account
+	Visitor func(r *http.Request) (session string, ok bool)
+	SignIn  func(w http.ResponseWriter, r *http.Request, back string, fresh bool)
 
 	// Keys seal the cookies: the first seals, all open. Give the same keys to every process that serves the pages and
 	// keep them over restarts. None means a fresh key, and then a restart forgets half-done sign-ins.
@@ -97,8 +110,14 @@ type Pages struct {
 // New checks cfg, all of it, and makes the pages. It does no I/O.
 func New(cfg Config) (*Pages, error) {
 	s := &Pages{cfg: cfg, client: cfg.Client, log: cfg.Logger, now: cfg.Now}
-	if cfg.Client == nil {
+	if cfg.Client == nil && !cfg.Hosted {
 		return nil, errors.New("signin: Config.Client is missing")
+	}
+	if cfg.Client != nil && cfg.Hosted {
+		return nil, errors.New("signin: hosted pages have no client of their own: Config.Client")
+	}
+	if cfg.Account != nil && (!cfg.Hosted || cfg.Visitor == nil || cfg.SignIn == nil) {
+		return nil, errors.New("signin: Config.Account is for hosted pages, and needs Config.Visitor and Config.SignIn")
 	}
 	if err := s.place(cfg.URL); err != nil {
 		return nil, err
@@ -143,6 +162,11 @@ func New(cfg Config) (*Pages, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if cfg.Hosted {
+		if s.client, err = s.hostedClient(); err != nil {
+			return nil, err
+		}
 	}
 	s.routes()
 	return s, nil
@@ -229,19 +253,27 @@ func (s *Pages) policy() (string, error) {
 // routes is every address of the pages. A page of a sign-in is named by a reference that no fixed word can collide with.
 func (s *Pages) routes() {
 	s.mux = http.NewServeMux()
-	for pattern, h := range map[string]http.HandlerFunc{
+	all := map[string]http.HandlerFunc{
 		"GET /{$}":           s.entry,
 		"GET /{ref}":         s.show,
 		"POST /{ref}":        s.guarded(s.answer),
 		"POST /new":          s.guarded(s.anew),
-		"GET /profile":       s.profile,
-		"POST /sign-out":     s.guarded(s.signOut),
 		"GET /signed-out":    s.signedOut,
 		"GET /assets/{file}": s.asset,
 		"GET /{rest...}":     s.missing,
 		"GET /new":           s.toEntry, // somebody reloads what was a form's address
-		"GET /sign-out":      s.toEntry,
-	} {
+	}
+	switch {
+	case !s.cfg.Hosted:
+		maps.Copy(all, map[string]http.HandlerFunc{
+			"GET /profile":   s.profile,
+			"POST /sign-out": s.guarded(s.signOut),
+			"GET /sign-out":  s.toEntry,
+		})
+	case s.cfg.Account != nil:
+		maps.Copy(all, s.accountRoutes())
+	}
+	for pattern, h := range all {
 		s.mux.HandleFunc(pattern, h)
 	}
 }
@@ -266,7 +298,7 @@ func (s *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	inner := *r.URL
 	inner.Path, inner.RawPath = rest, ""
-	r2 := *r
+	r2 := *s.inItsTongue(r, rest[1:])
 	r2.URL = &inner
 	s.mux.ServeHTTP(w, &r2)
 }

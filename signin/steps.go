@@ -59,6 +59,9 @@ func (s *Pages) draw(t tongue, p parked, tx *idx.Transaction, view string) *form
 		d.ask()
 	}
 	d.more(choose, s.base+"/"+p.ref, s.now(), s.cfg.ResendAfter)
+	if p.note.Back != "" {
+		d.form.More = append(d.form.More, action{Label: d.T("action.back.app", cmp.Or(p.note.App, tx.App(), d.app)), Href: p.note.Back})
+	}
 	return d.form
 }
 

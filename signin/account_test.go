@@ -1,0 +1,245 @@
+package signin_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey.dev/idx"
+	"latchkey.dev/signin"
+)
+
+func clientOf(t testing.TB) *idx.Client {
+	c, err := idx.New(idx.Config{Issuer: "https://id.example/oauth2/default", ClientID: "c", RedirectURI: "https://app.example/cb"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// fakeAccount is mary's, in the session sesA.
+type fakeAccount struct {
+	mu    sync.Mutex
+	err   error // what everything but reading answers
+	gone  bool  // what everything answers
+	calls []string
+	ended map[string]bool
+}
+
+var longAgo = time.Date(2026, 3, 4, 22, 6, 7, 0, time.UTC)
+
+func (a *fakeAccount) note(call ...string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls = append(a.calls, strings.Join(call, " "))
+	return a.err
+}
+
+func (a *fakeAccount) Profile(_ context.Context, session string) (signin.Profile, error) {
+	if session != "sesA" || a.gone {
+		return signin.Profile{}, signin.ErrSignedOut
+	}
+	return signin.Profile{Name: "Mary <b>Acme</b>", Username: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin"}, nil
+}
+
+func (a *fakeAccount) ChangePassword(_ context.Context, session, current, next string) error {
+	return a.note("change", session, current, next)
+}
+
+func (a *fakeAccount) Sessions(context.Context, string) ([]signin.SessionInfo, error) {
+	if a.gone {
+		return nil, signin.ErrSignedOut
+	}
+	all := []signin.SessionInfo{
+		{ID: "sesA", Current: true, Agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", Address: "192.0.2.1", Began: longAgo, Seen: longAgo},
+		{ID: "sesB", Agent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", Address: "2001:db8::1", Began: longAgo, Seen: longAgo},
+	}
+	if a.ended["sesB"] {
+		all = all[:1]
+	}
+	return all, nil
+}
+
+func (a *fakeAccount) EndSession(_ context.Context, session, id string) error {
+	if err := a.note("end", session, id); err != nil {
+		return err
+	}
+	a.ended = map[string]bool{id: true}
+	return nil
+}
+
+func (a *fakeAccount) EndSessions(_ context.Context, session string) error {
+	return a.note("end all", session)
+}
+
+func (a *fakeAccount) SignIns(context.Context, string) ([]signin.SignIn, error) {
+	return []signin.SignIn{{At: longAgo, App: "Seed App", Agent: "curl/8.0", Address: "192.0.2.1"}}, nil
+}
+
+// withAccount is hosted pages with an account; mallory's browser is one in which nobody is signed in.
+func withAccount(t testing.TB) (*hostedSite, *fakeAccount, *person) {
+	a := &fakeAccount{}
+	h := newHosted(t, newFake(t), func(c *signin.Config) {
+		c.Account = a
+		c.Visitor = func(r *http.Request) (string, bool) {
+			c, err := r.Cookie("sid")
+			return "sesA", err == nil && c.Value == "a"
+		}
+		c.SignIn = func(w http.ResponseWriter, r *http.Request, back string, fresh bool) {
+			w.Header().Set("X-Back", back)
+			if fresh {
+				w.Header().Set("X-Fresh", "yes")
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	p := h.person(t)
+	p.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: "a", Path: "/"}})
+	return h, a, p
+}
+
+func TestAccountPages(t *testing.T) {
+	_, a, p := withAccount(t)
+	p.open("/signin/account").sees("Your account", "Mary <b>Acme</b>", "mary@example.com", "+1 •••", "4567", "Change your password", "Where you’re signed in", "Recent sign-ins")
+	p.follow("Recent sign-ins").sees("Seed App", "2026-03-04 23:06 CET · Unknown device · 192.0.2.1").follow("Back to your account").sentTo("/signin/account")
+	p.follow("Where you’re signed in").sees("Firefox on Linux", "This device · 192.0.2.1", "Safari on iPhone", "last used 2026-03-04 23:06 CET")
+	p.press("2001:db8::1", nil).sentTo("/signin/account/sessions").sees("That device is signed out.").lacks("iPhone")
+	p.press("Firefox", nil).sentTo("/signin/signed-out").sees("You’re signed out")
+	p.open("/signin/account/sessions").press("Sign out everywhere", nil).sentTo("/signin/signed-out")
+	if got := strings.Join(a.calls, ", "); got != "end sesA sesB, end sesA sesA, end all sesA" {
+		t.Errorf("asked for %s", got)
+	}
+	if p.open("/signin").sees("nothing to sign in to").follow("Your account"); p.at.Path != "/signin/account" {
+		t.Error(p.at)
+	}
+	for lang, words := range map[string]string{"de": "Ihr Konto", "fr": "Votre compte", "es": "Su cuenta"} {
+		p.lang = lang
+		p.open("/signin/account").sees(words)
+	}
+}
+
+func password(current, next string) map[string]string {
+	return map[string]string{"current": current, "next": next}
+}
+
+func TestChangePassword(t *testing.T) {
+	_, a, p := withAccount(t)
+	p.open("/signin/account").follow("Change your password")
+	for _, want := range []string{`autocomplete="current-password"`, `autocomplete="new-password"`, `autocomplete="username" value="mary@example.com"`} {
+		if !strings.Contains(p.body, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	p.press("Change password", nil).sees("Type your current password.")
+	p.press("Change password", password("old one", "")).sees("Choose a new password.")
+	if len(a.calls) != 0 {
+		t.Error("the account was asked for nothing")
+	}
+	for err, want := range map[error]string{
+		signin.ErrWrongPassword:                             "That isn’t your current password",
+		signin.ErrTooMany:                                   "Too many tries",
+		&signin.WeakPasswordError{Why: signin.WeakLength}:   "at least 8 characters, and at most 256",
+		&signin.WeakPasswordError{Why: signin.WeakCommon}:   "lists of common passwords",
+		&signin.WeakPasswordError{Why: signin.WeakPersonal}: "your name or your username",
+		&signin.WeakPasswordError{Why: signin.WeakSame}:     "the password you have",
+	} {
+		a.err = err
+		p.press("Change password", password("old one", "new one")).sentTo("/signin/account/password").sees(want)
+		if strings.Contains(p.body, "old one") || strings.Contains(p.body, "new one") {
+			t.Error("a password is on the page")
+		}
+		if !strings.Contains(p.body, `<title>Error: `) || !strings.Contains(p.body, ` autofocus`) {
+			t.Errorf("%v: a screen reader is not told", err)
+		}
+	}
+	before := len(a.calls)
+	p.reload()
+	if len(a.calls) != before {
+		t.Error("a reload tried again")
+	}
+	a.err = signin.ErrStepUp
+	if p.press("Change password", password("old one", "new one")); p.header.Get("X-Back") != "/signin/account/password" || p.header.Get("X-Fresh") != "yes" {
+		t.Errorf("who has to show anew who they are is sent to %q, fresh %q", p.header.Get("X-Back"), p.header.Get("X-Fresh"))
+	}
+	a.err = errors.New("boom")
+	if p.open("/signin/account/password").press("Change password", password("old one", "new one")).sees("It’s very busy"); p.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d", p.status)
+	}
+	a.err = nil
+	p.open("/signin/account/password").press("Change password", password("old one", "new one")).sentTo("/signin/account").sees("Your password is changed")
+	if got := a.calls[len(a.calls)-1]; got != "change sesA old one new one" {
+		t.Errorf("asked for %q", got)
+	}
+}
+
+func TestS41_AccountForms(t *testing.T) {
+	h, a, p := withAccount(t)
+	for page, button := range map[string]string{"/signin/account/password": "Change password", "/signin/account/sessions": "Sign out everywhere"} {
+		action, values := p.open(page).form(button, nil)
+		values.Set("v.current", "a")
+		values.Set("v.next", "b")
+		for name, send := range map[string]func() *person{
+			"cross-site": func() *person {
+				r, _ := http.NewRequest("POST", h.URL+action, strings.NewReader(values.Encode()))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set("Sec-Fetch-Site", "cross-site")
+				return p.do(r)
+			},
+			"without the token": func() *person {
+				bare := map[string][]string{"v.current": {"a"}, "v.next": {"b"}}
+				return p.post(action, bare)
+			},
+			"from another browser": func() *person {
+				q := h.person(t)
+				q.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: "a", Path: "/"}})
+				return q.open(page).post(action, values)
+			},
+		} {
+			if q := send(); q.status != http.StatusForbidden {
+				t.Errorf("%s, %s: %d", page, name, q.status)
+			}
+		}
+	}
+	for _, path := range []string{"/signin/account/sessions/end", "/signin/account/sessions/end-all", "/signin/account/password?v.current=a&v.next=b"} {
+		p.open(path)
+	}
+	if len(a.calls) != 0 {
+		t.Errorf("the account was asked for %q", a.calls)
+	}
+	// No link from elsewhere puts words into the page's mouth.
+	p.open("/signin/account?said=account.password.changed&by=AAAA").lacks("Your password is changed")
+	p.open("/signin/account/password").press("Change password", password("old one", "new one")).sees("Your password is changed")
+	said := p.at.RawQuery
+	p.open("/signin/account/password?" + said).lacks("Your password is changed")
+	q := h.person(t)
+	q.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: "a", Path: "/"}})
+	q.open("/signin/account?" + said).lacks("Your password is changed")
+}
+
+func TestAccountPagesAreForWhoIsSignedIn(t *testing.T) {
+	h, a, p := withAccount(t)
+	for _, path := range []string{"/signin/account", "/signin/account/password", "/signin/account/sessions", "/signin/account/sign-ins"} {
+		stranger := h.person(t).open(path)
+		if stranger.status != http.StatusUnauthorized || stranger.header.Get("X-Back") != path || stranger.header.Get("X-Fresh") != "" || strings.Contains(stranger.body, "mary") {
+			t.Errorf("%s: %d, back to %q", path, stranger.status, stranger.header.Get("X-Back"))
+		}
+		p.open(path)
+		if p.status != 200 || p.header.Get("Cache-Control") != "no-store" || !strings.Contains(p.header.Get("Content-Security-Policy"), "form-action 'self'; frame-ancestors 'none'") {
+			t.Errorf("%s: %d %v", path, p.status, p.header)
+		}
+		for _, bad := range []string{"<script>", "style=", "onclick", "<b>"} {
+			if strings.Contains(p.body, bad) {
+				t.Errorf("%s has %s", path, bad)
+			}
+		}
+		a.gone = true // ended from elsewhere since the cookie was looked at
+		if p.open(path); p.header.Get("X-Back") != path {
+			t.Errorf("%s: %d for a session that has ended", path, p.status)
+		}
+		a.gone = false
+	}
+}
