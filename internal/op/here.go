@@ -22,7 +22,7 @@ import (
 const hereAddress = "/login/begin"
 
 // own are the pages that may be come back to.
-var own = []string{activation, "/account"}
+var own = []string{activation, "/signin/account"}
 
 // signInHere is where a browser goes to sign in and come back to a page of ours, by the rules of a client if it names one.
 func signInHere(back string, client oauth.ClientID) string {

@@ -36,6 +36,7 @@ import (
 	"latchkey.dev/internal/session"
 	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/trail"
+	"latchkey.dev/signin"
 )
 
 // Parts are what differs from one server to the next.
@@ -148,17 +149,33 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		},
 		Post: courier.NewHerald().Post,
 	})
+	house := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) })
+	hosted, err := signin.New(signin.Config{
+		Hosted: true, Engine: server.Local{Handler: house}, URL: p.Origin + "/signin", Keys: [][32]byte{[32]byte(p.Keys.MAC(secret.MACPages))},
+		Logger: p.Log, Now: p.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
 	h.op = op.New(op.Config{
+		SignIn: func(w http.ResponseWriter, r *http.Request, to op.Handoff) error {
+			return hosted.Begin(w, r, signin.Handoff{
+				InteractionHandle: to.Interaction.Reveal(), AppName: to.AppName, Username: to.Username, Target: to.Target, Language: to.Languages,
+			})
+		},
 		Store: p.Store, Keys: ring, Secrets: p.Keys, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
 		Count:   h.counting("authorize", p.Rates.PerClient),
 		Devices: device.New(device.Config{Store: p.Store, Now: p.Now}), CountCode: h.counting("user code", p.Rates.PerCode),
 	})
-	var pages http.Handler
+	pages := http.NewServeMux()
+	pages.Handle("/signin", hosted)
+	pages.Handle("/signin/", hosted)
 	if p.Pages != nil {
-		pages, err = p.Pages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+		more, err := p.Pages(house)
 		if err != nil {
 			return nil, err
 		}
+		pages.Handle("/", more)
 	}
 	h.Server, err = server.New(server.Config{
 		Origin:   p.Origin,
