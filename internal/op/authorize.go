@@ -33,15 +33,29 @@ func (a *API) authorize(c *call) (reply, error) {
 	if err := a.within(c, client); err != nil {
 		return reply{}, err
 	}
+	again := reply{status: http.StatusSeeOther, to: c.realm.base + "/v1/authorize?" + c.params.encode()}
+	if c.Method == http.MethodPost && c.params["request_uri"] != "" {
+		return again, nil // before it is spent
+	}
+	whole, wrong := a.pushed(c, client)
+	if wrong == nil {
+		c.params = whole
+	}
 	back := c.params["redirect_uri"]
+	if e := understand(c.Context(), wrong); wrong != nil && back == "" {
+		return errorPage(status(e.said.Code), e.said.Description), nil
+	}
 	if !client.AllowsRedirect(back) {
 		return errorPage(http.StatusBadRequest, "The application asked to take you back to an address that is not registered for it."), nil
 	}
 	if c.Method == http.MethodPost {
 		// A form of another site comes without our cookies. Coming again by itself, the browser brings them.
-		return reply{status: http.StatusSeeOther, to: c.realm.issuer + "/v1/authorize?" + c.params.encode()}, nil
+		return again, nil
 	}
-	answer, err := a.enter(c, client)
+	answer, err := reply{}, wrong
+	if wrong == nil {
+		answer, err = a.enter(c, client)
+	}
 	if err == nil {
 		return answer, nil
 	}
@@ -73,43 +87,60 @@ func (a *API) within(c *call, client oauth.Client) error {
 	return nil
 }
 
-// enter judges a request whose way back is known, and lets the browser in: back to the application or on to the pages.
-func (a *API) enter(c *call, client oauth.Client) (reply, error) {
+// An admission is an authorization request that was found good.
+type admission struct {
+	flow.Request
+	prompt oauth.Prompt
+	hint   *oauth.IDToken
+}
+
+// admit judges a request whose redirect URI was found to be the client's, wherever it came from: a browser, or the
+// client itself ahead of the browser.
+func (a *API) admit(c *call, client oauth.Client) (in admission, err error) {
 	p := c.params
 	switch {
 	case p["request"] != "":
-		return reply{}, &oauth.Error{Code: oauth.RequestNotSupported, Description: "Request objects are not supported."}
+		return in, &oauth.Error{Code: oauth.RequestNotSupported, Description: "Request objects are not supported."}
 	case p["request_uri"] != "":
-		return reply{}, &oauth.Error{Code: oauth.RequestURINotSupported, Description: "Request objects are not supported."}
+		return in, &oauth.Error{Code: oauth.RequestURINotSupported, Description: "Request objects are not supported."}
 	case p["registration"] != "":
-		return reply{}, &oauth.Error{Code: oauth.RegistrationNotSupported, Description: "Clients are not registered on the way."}
+		return in, &oauth.Error{Code: oauth.RegistrationNotSupported, Description: "Clients are not registered on the way."}
 	case p["response_type"] == "":
-		return reply{}, invalidRequest("The parameter 'response_type' is missing.")
+		return in, invalidRequest("The parameter 'response_type' is missing.")
 	case p["response_type"] != "code":
-		return reply{}, &oauth.Error{Code: oauth.UnsupportedResponseType, Description: "The only response type is 'code'."}
+		return in, &oauth.Error{Code: oauth.UnsupportedResponseType, Description: "The only response type is 'code'."}
 	case !slices.Contains(oauth.ResponseModes, p["response_mode"]) && p["response_mode"] != "":
-		return reply{}, invalidRequest("The response modes are 'query' and 'form_post'.")
+		return in, invalidRequest("The response modes are 'query' and 'form_post'.")
 	case !client.May(oauth.AuthorizationCode):
-		return reply{}, &oauth.Error{Code: oauth.UnauthorizedClient, Description: "The client may not use the grant type 'authorization_code'."}
+		return in, &oauth.Error{Code: oauth.UnauthorizedClient, Description: "The client may not use the grant type 'authorization_code'."}
 	}
-	prompt, err := oauth.ParsePrompt(p["prompt"])
-	if err != nil {
-		return reply{}, err
+	if in.prompt, err = oauth.ParsePrompt(p["prompt"]); err != nil {
+		return in, err
 	}
-	request, err := a.requested(c, client)
-	if err != nil {
-		return reply{}, err
+	if in.Request, err = a.requested(c, client); err != nil {
+		return in, err
 	}
-	hint, err := a.hinted(c)
+	in.hint, err = a.hinted(c)
 	switch {
 	case err != nil:
-		return reply{}, err
-	case hint == nil && p["id_token_hint"] != "":
-		return reply{}, invalidRequest("The 'id_token_hint' is no ID token of this server.")
-	case hint != nil:
-		request.Subject = hint.Subject
+		return in, err
+	case in.hint == nil && p["id_token_hint"] != "":
+		return in, invalidRequest("The 'id_token_hint' is no ID token of this server.")
+	case in.hint != nil:
+		in.Subject = in.hint.Subject
 	}
-	request.Mode = p["response_mode"]
+	in.Mode = p["response_mode"]
+	return in, nil
+}
+
+// enter lets the browser in whose way back is known: back to the application or on to the pages.
+func (a *API) enter(c *call, client oauth.Client) (reply, error) {
+	p := c.params
+	in, err := a.admit(c, client)
+	if err != nil {
+		return reply{}, err
+	}
+	request, prompt, hint := in.Request, in.prompt, in.hint
 	session, err := a.session(c)
 	if err != nil {
 		return reply{}, err

@@ -253,7 +253,7 @@ func TestS63_Introspection(t *testing.T) {
 func TestS49_MethodsAndPaths(t *testing.T) {
 	o := newOrg(t)
 	for path, allow := range map[string]string{
-		"v1/token": "POST", "v1/interact": "POST", "v1/revoke": "POST", "v1/introspect": "POST",
+		"v1/token": "POST", "v1/interact": "POST", "v1/revoke": "POST", "v1/introspect": "POST", "v1/par": "POST",
 		"v1/keys": "GET, HEAD", ".well-known/openid-configuration": "GET, HEAD",
 		"v1/userinfo": "GET, HEAD, POST", "v1/authorize": "GET, HEAD, POST", "v1/logout": "GET, HEAD, POST",
 	} {

@@ -139,6 +139,7 @@ func (a *API) routes() map[string]route {
 		"v1/keys":                                {methods: get, do: a.keys},
 		"v1/interact":                            {methods: post, do: a.interact},
 		"v1/authorize":                           {methods: both, do: a.authorize, reader: person},
+		"v1/par":                                 {methods: post, do: a.par},
 		"v1/token":                               {methods: post, do: a.token},
 		"v1/userinfo":                            {methods: both, do: a.userinfo},
 		"v1/introspect":                          {methods: post, do: a.introspect},

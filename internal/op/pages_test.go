@@ -61,7 +61,7 @@ func TestS66_EveryEndpointThatDiscoveryNamesIsThere(t *testing.T) {
 			t.Errorf("%s: %v answers %d", name, value, a.Code)
 		}
 	}
-	if endpoints != 7 {
+	if endpoints != 8 {
 		t.Errorf("%d endpoints", endpoints)
 	}
 	got := o.signIn("openid")

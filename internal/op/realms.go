@@ -127,6 +127,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		Issuer              string            `json:"issuer"`
 		Authorization       string            `json:"authorization_endpoint"`
 		Token               string            `json:"token_endpoint"`
+		Pushed              string            `json:"pushed_authorization_request_endpoint"`
 		UserInfo            string            `json:"userinfo_endpoint"`
 		JWKS                string            `json:"jwks_uri"`
 		Introspection       string            `json:"introspection_endpoint"`
@@ -157,10 +158,12 @@ func (r *realm) describe(algorithms []string) []byte {
 		ClaimsParameter     bool              `json:"claims_parameter_supported"`
 		RequestParameter    bool              `json:"request_parameter_supported"`
 		RequestURIParameter bool              `json:"request_uri_parameter_supported"`
+		RequirePushed       bool              `json:"require_pushed_authorization_requests"`
 	}{
 		Issuer:              r.issuer,
 		Authorization:       r.base + "/v1/authorize",
 		Token:               r.base + "/v1/token",
+		Pushed:              r.base + "/v1/par",
 		UserInfo:            r.base + "/v1/userinfo",
 		JWKS:                r.base + "/v1/keys",
 		Introspection:       r.base + "/v1/introspect",
