@@ -79,6 +79,31 @@ func (a *API) client(c *call) (oauth.Client, error) {
 	return client, a.prove(c, client, who)
 }
 
+// remembered is client for who asks often and changes nothing. What we know of the client may be as old as what we
+// know of the servers (S-79): a gateway introspects far more often than an operator changes a secret. Whom that does
+// not satisfy is looked up, so that a new secret is good at once.
+func (a *API) remembered(c *call) (oauth.Client, error) {
+	who, err := claimed(c)
+	if err != nil {
+		return oauth.Client{}, err
+	}
+	if known, ok := c.realm.clients.Load(who.id); ok {
+		client := known.(oauth.Client)
+		if !client.Confidential() && !who.proves() || who.secret != "" && client.Knows(who.secret) {
+			return client, nil
+		}
+	}
+	client, err := a.find(c, who)
+	if err != nil {
+		return oauth.Client{}, err
+	}
+	if err := a.prove(c, client, who); err != nil {
+		return oauth.Client{}, err
+	}
+	c.realm.clients.Store(client.ID, client)
+	return client, nil
+}
+
 // find returns the client that is claimed, if it exists and is in use.
 func (a *API) find(c *call, who claim) (client oauth.Client, err error) {
 	if who.id == "" {

@@ -98,7 +98,7 @@ func (a *API) lookRefresh(c *call, token string) (f found, err error) {
 // introspect tells a client about its own tokens (RFC 7662). About anything else it says the one thing
 // that is true of it and tells nothing: not active, here, for you (S-63).
 func (a *API) introspect(c *call) (reply, error) {
-	client, err := a.client(c)
+	client, err := a.remembered(c)
 	if err != nil {
 		return reply{}, err
 	}

@@ -114,6 +114,28 @@ func TestS61_UserInfo(t *testing.T) {
 	})
 }
 
+func TestS79_IntrospectionRemembersClientsForAMoment(t *testing.T) {
+	o := newOrg(t)
+	ask := func(secret string) answer {
+		return o.form(base+"v1/introspect", basic(webID+":"+secret), "token", "any")
+	}
+	const next = "another-secret-another-secret-another-secret"
+	ask(webSecret).ok()
+	ask(next).refused(401, oauth.InvalidClient, "")
+	o.client(webID, func(c *oauth.Client) {
+		c.SecretDigests = []secret.Digest{secret.DigestOf(secret.ClientSecret, next)}
+	})
+	ask(webSecret).ok() // for a moment
+	ask(next).ok()      // at once
+	ask(webSecret).refused(401, oauth.InvalidClient, "")
+	o.client(webID, func(c *oauth.Client) { c.Disabled = true })
+	ask(next).ok()
+	o.api.Forget() // or 10 s
+	ask(next).refused(401, oauth.InvalidClient, "")
+	o.form(base+"v1/introspect", nil, "token", "any", "client_id", appID).ok()
+	o.form(base+"v1/introspect", nil, "token", "any", "client_id", appID, "client_secret", "x").refused(401, oauth.InvalidClient, "")
+}
+
 func (o *org) revoke(h header, pairs ...string) answer { return o.form(base+"v1/revoke", h, pairs...) }
 
 // done fails the test unless the answer is the empty 200 of revocation.

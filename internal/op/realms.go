@@ -25,7 +25,7 @@ type realm struct {
 	discovery []byte
 	devices   bool // there is a device grant
 	etag      string
-	clients   *sync.Map // of client ids: those found in use since the servers were read
+	clients   *sync.Map // by id: those found in use since the servers were read
 }
 
 // realms keeps the authorization servers in memory for a moment, so that discovery, keys and userinfo do

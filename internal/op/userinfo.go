@@ -141,6 +141,6 @@ func inUse(c *call, tx store.Tx, id oauth.ClientID) error {
 	if client.Disabled {
 		return store.ErrNotFound
 	}
-	c.realm.clients.Store(id, true)
+	c.realm.clients.Store(id, client)
 	return nil
 }

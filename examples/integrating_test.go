@@ -1,0 +1,152 @@
+package examples_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"latchkey.dev/idx"
+)
+
+// What docs/integrating.md shows is what the tests run: here, and in the suites of other people's clients below test/.
+func TestIntegratingShowsTheExamplesAsTheyAre(t *testing.T) {
+	page, err := os.ReadFile("../docs/integrating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := strings.Count(string(page), "```") / 2
+	for file, language := range map[string]string{
+		"pages/main.go": "go", "widget.html": "html", "java/src/main/java/Verify.java": "java",
+	} {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if block := "```" + language + "\n" + string(code) + "```\n"; !strings.Contains(string(page), block) {
+			t.Errorf("docs/integrating.md does not show %s as it is", file)
+		}
+		shown--
+	}
+	if unrun := strings.Count(string(page), "Not run by any test"); shown != unrun {
+		t.Errorf("%d blocks are shown that no test runs, and %d are said to be such", shown, unrun)
+	}
+}
+
+// TestJava verifies an access token with Okta's verifier for Java. It insists on https, so the engine is latchkey dev --tls.
+func TestJava(t *testing.T) {
+	if testing.Short() {
+		t.Skip("Maven takes its time")
+	}
+	mvn, java, keytool := jdk(t, "mvn"), jdk(t, "java"), jdk(t, "keytool")
+	env := devTLS(t)
+
+	// A person signs in, to an application in Go.
+	ca, err := os.ReadFile(env["CA_FILE"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	client, err := idx.New(idx.Config{
+		Issuer: env["ISSUER"], ClientID: env["CLIENT_ID_1FA"], RedirectURI: env["REDIRECT_URI"], Scopes: []string{"openid", "email"},
+	}, idx.WithHTTPClient(&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := client.Authenticate(t.Context(), idx.Answers{Username: env["USERNAME_1FA"], Password: env["PASSWORD_1FA"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := client.Exchange(t.Context(), tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// An API in Java judges what it was given.
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("java")); err != nil {
+		t.Fatal(err)
+	}
+	classpath := filepath.Join(dir, "classpath")
+	run(t, dir, nil, mvn, "-q", "compile", "dependency:build-classpath", "-Dmdep.outputFile="+classpath)
+	jars, err := os.ReadFile(classpath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := filepath.Join(dir, "trust.p12")
+	run(t, dir, nil, keytool, "-importcert", "-noprompt", "-alias", "latchkey", "-file", env["CA_FILE"], "-keystore", trust, "-storetype", "PKCS12", "-storepass", "changeit")
+	verify := func(token string) string {
+		return run(t, dir, []string{"ISSUER=" + env["ISSUER"], "ACCESS_TOKEN=" + token}, java,
+			"-Djavax.net.ssl.trustStore="+trust, "-Djavax.net.ssl.trustStorePassword=changeit",
+			"-cp", filepath.Join(dir, "target", "classes")+string(filepath.ListSeparator)+strings.TrimSpace(string(jars)), "Verify")
+	}
+	if said := verify(tokens.AccessToken); !strings.Contains(said, env["USERNAME_1FA"]+" may [openid, email]") {
+		t.Errorf("it says %q", said)
+	}
+	forged := tokens.AccessToken
+	forged = forged[:len(forged)-8] + "AAAAAAAA"
+	if said := verify(forged); !strings.Contains(said, "no: ") {
+		t.Errorf("of a forged token it says %q", said)
+	}
+}
+
+// jdk finds a program of Java's, or skips: make need installs none, and Java is no part of what we build.
+func jdk(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	return path
+}
+
+func run(t *testing.T, dir string, env []string, name string, arg ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, arg...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", filepath.Base(name), err, out)
+	}
+	return string(out)
+}
+
+// devTLS runs latchkey dev --tls for the test, and returns its env file.
+func devTLS(t *testing.T) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	binary, file := filepath.Join(dir, "latchkey"), filepath.Join(dir, "env")
+	run(t, "..", nil, tool(t, "go"), "build", "-o", binary, "./cmd/latchkey")
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, binary, "dev", "--tls", "--addr", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--env-file", file)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(); cmd.Wait() })
+	if !bufio.NewScanner(stdout).Scan() { // it speaks once it is ready
+		t.Fatal("latchkey dev ended before it was ready")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			env[name] = value
+		}
+	}
+	return env
+}
