@@ -1,14 +1,12 @@
 package op
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"latchkey.dev/internal/device"
@@ -58,7 +56,7 @@ var activateTemplate = template.Must(template.New("activate").Parse(`<!doctype h
 const activateStyle = pageStyle + `input,button{font:inherit;padding:.5rem .75rem}input{letter-spacing:.1em;text-transform:uppercase}`
 
 // activatePolicy lets the forms go to us and nowhere else.
-var activatePolicy = strings.Replace(policyFor(activateStyle), "form-action 'none'", "form-action 'self'", 1)
+var activatePolicy = "default-src 'none'; style-src " + hashOf(activateStyle) + "; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 // An activating is what a page of these shows.
 type activating struct {
@@ -69,38 +67,31 @@ type activating struct {
 	Decide         bool
 	SignIn         string
 	status         int
+	set            []*http.Cookie
 }
 
-func (p activating) reply(h http.Header) (reply, error) {
-	var body bytes.Buffer
-	if err := activateTemplate.Execute(&body, p); err != nil {
-		return reply{}, err
-	}
-	h.Set("Content-Security-Policy", activatePolicy)
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	return reply{status: p.status, kind: []string{"text/html; charset=utf-8"}, body: body.Bytes()}, nil
+func (p activating) reply() (reply, error) {
+	answer := drawn(p.status, activateTemplate, p)
+	answer.policy, answer.set = activatePolicy, p.set
+	return answer, nil
 }
 
 // activate serves both pages.
-func (a *API) activate(h http.Header, r *http.Request) (reply, error) {
+func (a *API) activate(c *call) (reply, error) {
 	if !a.letsDevicesIn() {
 		return reply{}, errNotFound
 	}
-	p, err := read(r)
-	if err != nil {
-		return reply{}, err
-	}
+	r, p := c.Request, c.params
 	code, valid := device.Fold(p["user_code"])
-	if r.Method == http.MethodPost && !a.ownForm(r, p["form"], p["user_code"], p["answer"]) {
+	if r.Method == http.MethodPost && !a.ownForm(c, p["form"], p["user_code"], p["answer"]) {
 		return activating{Title: "That did not work", Problem: "This page was open for too long, or was not opened here.",
-			Text: []string{"Go back to " + a.Origin + activation + " and type the code again."}, status: http.StatusForbidden}.reply(h)
+			Text: []string{"Go back to " + a.Origin + activation + " and type the code again."}, status: http.StatusForbidden}.reply()
 	}
 	back := activation
 	if valid {
 		back += "?" + url.Values{"user_code": {device.Show(code)}}.Encode()
 	}
-	who, ok, err := a.who(r)
+	who, ok, err := a.who(c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -108,53 +99,54 @@ func (a *API) activate(h http.Header, r *http.Request) (reply, error) {
 		return reply{status: http.StatusSeeOther, to: signInHere(back, "")}, nil
 	}
 	if r.Method != http.MethodPost {
-		return a.askCode(h, r, code, valid, "")
+		return a.askCode(c, code, valid, "")
 	}
 	if err := a.typed(r.Context(), who); err != nil {
 		return reply{}, err
 	}
 	const wrong = "That code is not right, or is not good any more. Look at your device again."
 	if !valid {
-		return a.askCode(h, r, code, false, wrong)
+		return a.askCode(c, code, false, wrong)
 	}
 	waiting, err := a.Devices.Look(r.Context(), code, who)
 	deny := p["answer"] == "deny"
 	switch {
 	case errors.Is(err, device.ErrUnknown):
-		return a.askCode(h, r, code, false, wrong)
+		return a.askCode(c, code, false, wrong)
 	case errors.Is(err, device.ErrWeak) && !deny:
 		return activating{Title: waiting.Client.Label + " asks for more", Text: []string{"To let this application in, sign in once more with all that it asks for."},
-			SignIn: signInHere(back, waiting.Client.ID)}.reply(h)
+			SignIn: signInHere(back, waiting.Client.ID)}.reply()
 	case err != nil && !errors.Is(err, device.ErrWeak):
 		return reply{}, err
 	case p["answer"] == "":
-		form := a.newForm(h, r, device.Show(code))
-		return activating{Title: "Let " + waiting.Client.Label + " in?", Text: []string{
+		form, set := a.newForm(c, device.Show(code))
+		return activating{set: set, Title: "Let " + waiting.Client.Label + " in?", Text: []string{
 			"The code " + device.Show(code) + " belongs to a device that asks to be signed in as you, and to:",
 		}, Scopes: inWords(waiting.Scopes), Code: device.Show(code), Decide: true, Form: form,
-			Problem: "Continue only if the device is in front of you and you began this yourself."}.reply(h)
+			Problem: "Continue only if the device is in front of you and you began this yourself."}.reply()
 	}
 	err = a.Devices.Decide(r.Context(), code, who, !deny)
 	switch {
 	case errors.Is(err, device.ErrUnknown):
-		return a.askCode(h, r, code, false, wrong)
+		return a.askCode(c, code, false, wrong)
 	case err != nil:
 		return reply{}, err
 	case deny:
-		return activating{Title: "The device stays out", Text: []string{"Nobody was signed in. You can close this window."}}.reply(h)
+		return activating{Title: "The device stays out", Text: []string{"Nobody was signed in. You can close this window."}}.reply()
 	}
-	return activating{Title: "Your device is signed in", Text: []string{"Go back to it. You can close this window."}}.reply(h)
+	return activating{Title: "Your device is signed in", Text: []string{"Go back to it. You can close this window."}}.reply()
 }
 
-func (a *API) askCode(h http.Header, r *http.Request, code secret.Text, valid bool, problem string) (reply, error) {
-	page := activating{Title: "Sign in on a device", Problem: problem, Text: []string{"Type the code that your device shows."}, Form: a.newForm(h, r, "")}
+func (a *API) askCode(c *call, code secret.Text, valid bool, problem string) (reply, error) {
+	form, set := a.newForm(c, "")
+	page := activating{Title: "Sign in on a device", Problem: problem, Text: []string{"Type the code that your device shows."}, Form: form, set: set}
 	if valid {
 		page.Code = device.Show(code)
 	}
 	if problem != "" {
 		page.status = http.StatusBadRequest
 	}
-	return page.reply(h)
+	return page.reply()
 }
 
 // inWords says what scopes mean. One that an operator made up is shown as it is: its name is all that we know.
@@ -198,38 +190,36 @@ func (a *API) typed(ctx context.Context, who device.Person) error {
 // pages alone and says nothing of who is signed in; a form is good for one code, so that what was asked is what is answered.
 const formCookie = "activate"
 
-// newForm returns what a form carries, and sees to the cookie.
-func (a *API) newForm(h http.Header, r *http.Request, code string) string {
-	value := ""
-	if c, err := r.Cookie(a.cookieName(formCookie)); err == nil && len(c.Value) == 43 {
-		value = c.Value
-	} else {
-		value = secret.Random().Reveal()
-		h.Add("Set-Cookie", a.cookie(formCookie, secret.Text(value), 3600).String())
+// newForm returns what a form carries, and the cookie if the browser has none.
+func (a *API) newForm(c *call, code string) (form string, set []*http.Cookie) {
+	value := a.cookieIn(c, formCookie)
+	if len(value) != 43 {
+		value = secret.Random()
+		set = []*http.Cookie{a.cookie(formCookie, value, 3600)}
 	}
-	return formValue(value, code)
+	return formValue(value, code), set
 }
 
-func formValue(cookie, code string) string {
-	d := secret.DigestOf("activation form", cookie+" "+code)
+func formValue(cookie secret.Text, code string) string {
+	d := secret.DigestOf("activation form", cookie.Reveal()+" "+code)
 	return base64.RawURLEncoding.EncodeToString(d[:])
 }
 
 // ownForm judges a form that was posted. One without an answer is that of the first page.
-func (a *API) ownForm(r *http.Request, form, code, answer string) bool {
-	if origin := r.Header.Get("Origin"); origin != "" && origin != a.Origin {
+func (a *API) ownForm(c *call, form, code, answer string) bool {
+	if origin := c.Header.Get("Origin"); origin != "" && origin != a.Origin {
 		return false
 	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+	if site := c.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return false
 	}
 	if answer == "" {
 		code = ""
 	}
-	c, err := r.Cookie(a.cookieName(formCookie))
-	if err != nil || len(c.Value) != 43 {
+	cookie := a.cookieIn(c, formCookie)
+	if len(cookie) != 43 {
 		return false
 	}
 	// Both are digests of 256 random bits: the time that comparing takes tells nothing of use.
-	return form == formValue(c.Value, code) && (answer == "" || answer == "continue" || answer == "deny")
+	return form == formValue(cookie, code) && (answer == "" || answer == "continue" || answer == "deny")
 }

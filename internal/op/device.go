@@ -2,7 +2,6 @@ package op
 
 import (
 	"errors"
-	"net/http"
 	"net/url"
 
 	"latchkey.dev/internal/audit"
@@ -152,20 +151,3 @@ func judgeDevice(c *call, client oauth.Client, d store.Device) *oauth.Error {
 }
 
 var errGrantType = &oauth.Error{Code: oauth.UnsupportedGrantType, Description: "The grant type is not supported by this server."}
-
-// bare wraps a handler that belongs to no authorization server.
-func (a *API) bare(methods []string, to reader, do func(http.Header, *http.Request) (reply, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var answer reply
-		err := notAllowed(methods)
-		for _, m := range methods {
-			if m == r.Method {
-				answer, err = do(w.Header(), r)
-			}
-		}
-		if err != nil {
-			answer = a.refuse(w, r, err, to)
-		}
-		answer.write(w, r)
-	}
-}

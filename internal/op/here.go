@@ -87,8 +87,8 @@ func ownPage(back string) (string, bool) {
 }
 
 // who is the person in the browser that sent a request, as the desk for devices wants to know them.
-func (a *API) who(r *http.Request) (device.Person, bool, error) {
-	s, err := a.session(&call{Request: r})
+func (a *API) who(c *call) (device.Person, bool, error) {
+	s, err := a.session(c)
 	if err != nil || s.ID == "" {
 		return device.Person{}, false, err
 	}

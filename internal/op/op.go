@@ -105,7 +105,7 @@ func New(c Config) *API {
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{methods: get, do: a.metadata}))
 	a.mux.HandleFunc("/login/token/redirect", a.serve(route{methods: get, do: a.arrive, reader: person, bare: true}))
 	a.mux.HandleFunc(hereAddress, a.serve(route{methods: get, do: a.here, reader: person, bare: true}))
-	a.mux.HandleFunc(activation, a.bare(both, person, a.activate))
+	a.mux.HandleFunc(activation, a.serve(route{methods: both, do: a.activate, reader: person, bare: true}))
 	a.mux.HandleFunc("/", a.serve(route{}))
 	return a
 }
