@@ -77,6 +77,7 @@ var Floors = []Floor{
 		Rooms: []Room{
 			{Path: "internal/engine"},
 			{Path: "internal/session"},
+			{Path: "internal/device"},
 			{Path: "internal/keys"},
 			{Path: "internal/keyring"},
 			{Path: "internal/deliver"},

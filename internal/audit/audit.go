@@ -26,6 +26,8 @@ const (
 	FactorEnrolled    Type = "factor.enrolled"
 	StepSkipped       Type = "signin.skipped"
 	SignedIn          Type = "signin.success"
+	DeviceAllowed     Type = "device.allowed"
+	DeviceDenied      Type = "device.denied"
 	TokensIssued      Type = "token.issued"
 	TokensRefreshed   Type = "token.refreshed"
 	TokenRefused      Type = "token.refused"

@@ -26,6 +26,8 @@ var Meanings = map[Type]string{
 	StepSkipped:     "a step that may be skipped was",
 	SignedIn:        "a sign-in is complete",
 
+	DeviceAllowed:   "somebody let a device in that has no browser",
+	DeviceDenied:    "somebody kept such a device out",
 	TokensIssued:    "tokens were issued for a code, or to an application for itself",
 	TokensRefreshed: "tokens were issued for a refresh token",
 	TokenRefused:    "tokens were refused, or a client failed to authenticate",

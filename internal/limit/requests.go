@@ -7,6 +7,7 @@ type Requests struct {
 	PerHandle  Window // of one state handle
 	PerAddress Window // from one source, on IDX
 	PerClient  Window // of one client from one source, on authorize
+	PerCode    Window // of codes that one person types, or one source, to let a device in
 }
 
 // DefaultRequests are the production numbers.
@@ -15,6 +16,7 @@ func DefaultRequests() Requests {
 		PerHandle:  Window{10, 5 * time.Second},
 		PerAddress: Window{600, time.Minute},
 		PerClient:  Window{60, time.Minute},
+		PerCode:    Window{20, 10 * time.Minute},
 	}
 }
 

@@ -20,6 +20,10 @@ const (
 	LoginRequired            Code = "login_required"
 	InteractionRequired      Code = "interaction_required"
 	AccessDenied             Code = "access_denied"
+	InvalidTarget            Code = "invalid_target"        // RFC 8693 2.2.2
+	AuthorizationPending     Code = "authorization_pending" // RFC 8628 3.5, like the next two
+	SlowDown                 Code = "slow_down"
+	ExpiredToken             Code = "expired_token"
 	ServerError              Code = "server_error"
 	TemporarilyUnavailable   Code = "temporarily_unavailable"
 )

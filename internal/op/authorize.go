@@ -38,7 +38,7 @@ func (a *API) authorize(c *call) (reply, error) {
 	}
 	if c.Method == http.MethodPost {
 		// A form of another site comes without our cookies. Coming again by itself, the browser brings them.
-		return reply{status: http.StatusSeeOther, to: c.realm.issuer + "/v1/authorize?" + c.params.encode()}, nil
+		return reply{status: http.StatusSeeOther, to: c.realm.base + "/v1/authorize?" + c.params.encode()}, nil
 	}
 	answer, err := a.enter(c, client)
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/keys"
@@ -40,6 +41,14 @@ type Config struct {
 	Secrets *secret.Keys
 	// Count counts an authorization request by its client and source (S-52); nil counts none.
 	Count func(ctx context.Context, what string) (limit.Reading, error)
+
+	// Devices is where devices wait, Who tells who is signed in with the browser that sent a request, and SignInFor is where
+	// a browser goes to sign in by the policy of a client (empty: of any), to come back to a path of ours. Without all
+	// three there is no device grant. CountCode counts codes that were typed by who did it; nil counts none.
+	Devices   *device.Desk
+	Who       func(*http.Request) (device.Person, bool)
+	SignInFor func(back string, client oauth.ClientID) string
+	CountCode func(ctx context.Context, what string) (limit.Reading, error)
 }
 
 // Engine runs sign-ins for requests that were checked.
@@ -98,6 +107,7 @@ func New(c Config) *API {
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{methods: get, do: a.metadata}))
 	a.mux.HandleFunc("/login/token/redirect", a.serve(route{methods: get, do: a.arrive, reader: person, bare: true}))
+	a.mux.HandleFunc(activation, a.serve(route{methods: both, do: a.activate, reader: person, bare: true}))
 	a.mux.HandleFunc("/", a.serve(route{}))
 	return a
 }
@@ -136,6 +146,7 @@ func (a *API) routes() map[string]route {
 		"v1/introspect":                          {methods: post, do: a.introspect},
 		"v1/revoke":                              {methods: post, do: a.revoke},
 		"v1/logout":                              {methods: both, do: a.logout, reader: person},
+		"v1/device/authorize":                    {methods: post, do: a.deviceAuthorize},
 	}
 }
 

@@ -22,6 +22,7 @@ type realm struct {
 	issuer    string
 	base      string // what its endpoints are below
 	org       string
+	devices   bool // there is a device grant
 	discovery []byte
 	etag      string
 	clients   *sync.Map // of client ids: those found in use since the servers were read
@@ -107,7 +108,7 @@ func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients 
 	if s.ID == oauth.OrgServer {
 		s.Audience = a.Origin // the tokens of the organisation's own server are for us
 	}
-	r := &realm{Server: s, issuer: oauth.Issuer(a.Origin, s.ID), base: oauth.Base(a.Origin, s.ID), org: org, clients: clients}
+	r := &realm{Server: s, issuer: oauth.Issuer(a.Origin, s.ID), base: oauth.Base(a.Origin, s.ID), org: org, devices: a.letsDevicesIn(), clients: clients}
 	r.discovery = r.describe(algorithms)
 	r.etag = etag(r.discovery)
 	return r
@@ -117,6 +118,11 @@ func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients 
 func (r *realm) describe(algorithms []string) []byte {
 	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
 	signed := keys.ForeignAlgorithms()
+	grants := []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken, oauth.ClientCredentials}
+	var deviceAuthorization string
+	if r.devices {
+		grants, deviceAuthorization = append(grants, oauth.DeviceCode), r.base+"/v1/device/authorize"
+	}
 	body, err := json.Marshal(struct {
 		Issuer              string            `json:"issuer"`
 		Authorization       string            `json:"authorization_endpoint"`
@@ -126,6 +132,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		Introspection       string            `json:"introspection_endpoint"`
 		Revocation          string            `json:"revocation_endpoint"`
 		EndSession          string            `json:"end_session_endpoint"`
+		DeviceAuthorization string            `json:"device_authorization_endpoint,omitempty"`
 		ResponseTypes       []string          `json:"response_types_supported"`
 		ResponseModes       []string          `json:"response_modes_supported"`
 		Grants              []oauth.GrantType `json:"grant_types_supported"`
@@ -151,24 +158,25 @@ func (r *realm) describe(algorithms []string) []byte {
 		RequestParameter    bool              `json:"request_parameter_supported"`
 		RequestURIParameter bool              `json:"request_uri_parameter_supported"`
 	}{
-		Issuer:        r.issuer,
-		Authorization: r.base + "/v1/authorize",
-		Token:         r.base + "/v1/token",
-		UserInfo:      r.base + "/v1/userinfo",
-		JWKS:          r.base + "/v1/keys",
-		Introspection: r.base + "/v1/introspect",
-		Revocation:    r.base + "/v1/revoke",
-		EndSession:    r.base + "/v1/logout",
-		ResponseTypes: []string{"code"},
-		ResponseModes: oauth.ResponseModes,
-		Grants:        []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken, oauth.ClientCredentials},
-		Subjects:      []string{"public"},
-		Algorithms:    algorithms, // those of the keys that are published
-		Scopes:        r.Scopes,
-		Claims:        r.ClaimsSupported(),
-		ACR:           policy.ACRValues(),
-		PKCE:          []string{oauth.S256}, // without it okta-auth-js stops before its first call
-		TokenAuth:     methods, IntrospectionAuth: methods, RevocationAuth: methods,
+		Issuer:              r.issuer,
+		Authorization:       r.base + "/v1/authorize",
+		Token:               r.base + "/v1/token",
+		UserInfo:            r.base + "/v1/userinfo",
+		JWKS:                r.base + "/v1/keys",
+		Introspection:       r.base + "/v1/introspect",
+		Revocation:          r.base + "/v1/revoke",
+		EndSession:          r.base + "/v1/logout",
+		DeviceAuthorization: deviceAuthorization,
+		ResponseTypes:       []string{"code"},
+		ResponseModes:       oauth.ResponseModes,
+		Grants:              grants,
+		Subjects:            []string{"public"},
+		Algorithms:          algorithms, // those of the keys that are published
+		Scopes:              r.Scopes,
+		Claims:              r.ClaimsSupported(),
+		ACR:                 policy.ACRValues(),
+		PKCE:                []string{oauth.S256}, // without it okta-auth-js stops before its first call
+		TokenAuth:           methods, IntrospectionAuth: methods, RevocationAuth: methods,
 		Prompts:      oauth.Prompts,
 		FrontChannel: true, FrontChannelSession: true, BackChannel: true, BackChannelSession: true,
 		TokenSigned: signed, IntrospectionSigned: signed, RevocationSigned: signed,

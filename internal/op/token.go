@@ -34,9 +34,10 @@ func (a *API) token(c *call) (reply, error) {
 		oauth.AuthorizationCode: authorizationCodes.redeemedBy(a),
 		oauth.RefreshToken:      a.refresh,
 		oauth.ClientCredentials: a.alone,
+		oauth.DeviceCode:        a.redeemDevice,
 	}[oauth.GrantType(asked)]
 	if !ok {
-		return reply{}, &oauth.Error{Code: oauth.UnsupportedGrantType, Description: "The grant type is not supported by this server."}
+		return reply{}, errGrantType
 	}
 	client, err := a.client(c)
 	if err != nil {

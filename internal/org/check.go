@@ -301,6 +301,7 @@ var grantTypes = []oauth.GrantType{
 	oauth.AuthorizationCode,
 	oauth.RefreshToken,
 	oauth.ClientCredentials,
+	oauth.DeviceCode,
 }
 
 // signsIn reports whether people come back to the application with a code.

@@ -138,11 +138,12 @@ const (
 	MACSession     = "browser session" // the session value that a sign-in gives the browser
 	MACBrowser     = "browser"         // what makes the name of a browser one of ours
 	MACCheck       = "key check"       // S-70: does this master key belong to this database
+	MACUserCode    = "user code"       // S-68: the letters that a device shows
 	MACBackup      = "backup"          // S-83: nobody without the master key changes a backup unnoticed
 	MACAudit       = "audit log"       // S-73: nobody without the master key rewrites the log unnoticed
 )
 
-var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup, MACAudit, MACReport, MACSession, MACBrowser, MACRefresh}
+var labels = []string{MACCode, MACStateHandle, MACSuccess, MACPhone, MACLogin, MACAnswer, MACCheck, MACBackup, MACAudit, MACReport, MACSession, MACBrowser, MACRefresh, MACUserCode}
 
 // MAC is HMAC-SHA-256 under the key that belongs to label, over the parts, each with its length.
 func (k *Keys) MAC(label string, parts ...string) Digest { return k.derived.Load().mac(label, parts) }

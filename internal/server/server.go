@@ -47,7 +47,7 @@ type Config struct {
 	Busy    func() bool                                                     // more passwords come than can be hashed (S-85); nil is never
 	Admit   func() bool                                                     // one more sign-in may begin (S-85), asked once for each; nil is always
 	IDX     http.Handler                                                    // /idp/idx/
-	OAuth   http.Handler                                                    // /oauth2/ and /.well-known/
+	OAuth   http.Handler                                                    // /oauth2/, /.well-known/ and /activate
 	Reports http.Handler                                                    // /messages/: what carriers say of messages; nil is nothing
 	Pages   http.Handler                                                    // everything else; nil is nothing
 	Log     *slog.Logger
@@ -105,6 +105,8 @@ func (s *Server) faceOf(path string) (http.Handler, dialect) {
 		return s.IDX, idx
 	case strings.HasPrefix(path, "/oauth2/"), strings.HasPrefix(path, "/.well-known/"), strings.HasPrefix(path, "/login/"):
 		return s.OAuth, oauth2
+	case path == "/activate":
+		return s.OAuth, page
 	case strings.HasPrefix(path, "/messages/") && s.Reports != nil:
 		return s.Reports, api
 	case path == healthz:

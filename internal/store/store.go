@@ -59,6 +59,7 @@ type Tx interface {
 	Organisation
 	Codes
 	Proofs
+	Devices
 	Grants
 	Sessions
 	SigningKeys
@@ -462,6 +463,37 @@ type Proofs interface {
 	SpendPushed(ctx context.Context, d secret.Digest, server string, c oauth.ClientID) (Pushed, error)
 }
 
+// A Device is one that waits to be let in (RFC 8628).
+type Device struct {
+	Digest   secret.Digest // of the device code
+	UserCode secret.Text   // folded. Kept as a keyed digest, and empty when it is read
+	Server   string
+	Client   oauth.ClientID
+	Scopes   []string
+	Created  time.Time
+	Expires  time.Time
+	Wait     time.Duration // between two polls
+	Polled   time.Time     // the last time
+	Hasty    bool          // and that was before its time
+	Decided  time.Time     // zero: not yet
+	Grant    oauth.Grant   // what redeeming it gives; without an id, nothing
+	Used     time.Time
+}
+
+// Devices keeps devices that wait.
+type Devices interface {
+	AddDevice(ctx context.Context, d Device) error // ErrExists if one of the codes is taken
+	DeviceByUserCode(ctx context.Context, folded secret.Text) (Device, error)
+	// DecideDevice notes a decision by one conditional statement; a grant without an id is one against it. ErrSpent
+	// for all but the first, ErrNotFound for a code that is over.
+	DecideDevice(ctx context.Context, folded secret.Text, g oauth.Grant, at time.Time) error
+	// PollDevice notes a poll and returns the device as it then is. One before its time makes the wait longer by more.
+	PollDevice(ctx context.Context, d secret.Digest, at time.Time, more time.Duration) (Device, error)
+	// SpendDevice uses up what was allowed, by one conditional statement; afterwards it is returned with ErrSpent.
+	// ErrNotFound if nothing was allowed.
+	SpendDevice(ctx context.Context, d secret.Digest, at time.Time) (Device, error)
+}
+
 // A Refresh is a refresh token, as its digest.
 type Refresh struct {
 	Digest  secret.Digest
@@ -478,8 +510,8 @@ type Grants interface {
 	// RevokeGrant ends a family. A grant that is not there yet (a code may be replayed while it is being
 	// redeemed) is revoked from its beginning.
 	RevokeGrant(ctx context.Context, id oauth.GrantID) error
-	// RevokeGrantsOf ends all grants that a user gave, or a client has (the other one empty), and the codes that
-	// would give one; n counts the grants that lived.
+	// RevokeGrantsOf ends all grants that a user gave, or a client has (the other one empty), and the codes and
+	// devices that would give one; n counts the grants that lived.
 	RevokeGrantsOf(ctx context.Context, u ident.UserID, c oauth.ClientID) (n int, err error)
 	AddRefresh(ctx context.Context, r Refresh) error
 	Refresh(ctx context.Context, d secret.Digest) (Refresh, error)

@@ -18,6 +18,7 @@ import (
 	"latchkey.dev/internal/authn/phone"
 	"latchkey.dev/internal/courier"
 	"latchkey.dev/internal/deliver"
+	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/gateway"
 	"latchkey.dev/internal/ident"
@@ -149,7 +150,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	})
 	h.op = op.New(op.Config{
 		Store: p.Store, Keys: ring, Secrets: p.Keys, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
-		Count: h.counting("authorize", p.Rates.PerClient),
+		Count:   h.counting("authorize", p.Rates.PerClient),
+		Devices: device.New(device.Config{Store: p.Store, Now: p.Now}), CountCode: h.counting("user code", p.Rates.PerCode),
 	})
 	var pages http.Handler
 	if p.Pages != nil {

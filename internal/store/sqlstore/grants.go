@@ -111,6 +111,9 @@ func (t *tx) RevokeGrantsOf(ctx context.Context, u ident.UserID, c oauth.ClientI
 	if _, err := t.exec(ctx, `DELETE FROM codes WHERE `+column+` = $1 AND used = 0`, args{whose}); err != nil {
 		return 0, err
 	}
+	if _, err := t.exec(ctx, `DELETE FROM devices WHERE `+column+` = $1 AND used = 0`, args{whose}); err != nil {
+		return 0, err
+	}
 	n, err := t.exec(ctx, `UPDATE grants SET revoked = TRUE WHERE `+column+` = $1 AND NOT revoked`, args{whose})
 	return int(n), err
 }

@@ -34,7 +34,7 @@ type Home struct {
 
 // Run gives [store.DB] its meaning.
 func Run(t *testing.T, home func(*testing.T) Home) {
-	for _, part := range []map[string]func(*testing.T, Home){transactions, durability, atRest, masterKeys} {
+	for _, part := range []map[string]func(*testing.T, Home){transactions, durability, atRest, devicesAtRest, masterKeys} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) { part[name](t, home(t)) })
 		}
@@ -42,7 +42,7 @@ func Run(t *testing.T, home func(*testing.T) Home) {
 	for _, name := range slices.Sorted(maps.Keys(backups)) {
 		t.Run(name, func(t *testing.T) { backups[name](t, home(t), home(t)) })
 	}
-	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, requests, sends, messages, ledger, people, groups, organisation, codes, proofs, grants, sessions, signingKeys, certificates, events, trail, sweeps} {
+	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, requests, sends, messages, ledger, people, groups, organisation, codes, proofs, devices, grants, sessions, signingKeys, certificates, events, trail, sweeps} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) { part[name](t, open(t, home(t))) })
 		}

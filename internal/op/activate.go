@@ -1,0 +1,222 @@
+package op
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"time"
+
+	"latchkey.dev/internal/device"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
+	"latchkey.dev/internal/secret"
+)
+
+// The pages on which somebody lets a device in: one for the code, one that says what waits behind it. A code that
+// comes in the address is only filled in: what is asked for is always shown, and nothing is allowed without a click,
+// for whoever sent the link may be the one who wants to get in (RFC 8628 5.4).
+
+// activation is where they are. People type it.
+const activation = "/activate"
+
+var activateTemplate = template.Must(template.New("activate").Parse(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
+<style>` + activateStyle + `</style>
+</head>
+<body>
+<main>
+<h1>{{.Title}}</h1>
+{{with .Problem}}<p role="alert"><strong>{{.}}</strong></p>
+{{end}}{{range .Text}}<p>{{.}}</p>
+{{end}}{{with .Scopes}}<ul>
+{{range .}}<li>{{.}}</li>
+{{end}}</ul>
+{{end}}{{with .SignIn}}<p><a href="{{.}}">Sign in</a></p>
+{{end}}{{if .Form}}<form method="post" action="` + activation + `">
+<input type="hidden" name="form" value="{{.Form}}">
+{{if .Decide}}<input type="hidden" name="user_code" value="{{.Code}}">
+<p><button name="answer" value="continue">Continue</button> <button name="answer" value="deny">Deny</button></p>
+{{else}}<p><label for="user_code">Code</label><br>
+<input id="user_code" name="user_code" value="{{.Code}}" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="16" required autofocus></p>
+<p><button>Continue</button></p>
+{{end}}</form>
+{{end}}</main>
+</body>
+</html>
+`))
+
+const activateStyle = pageStyle + `input,button{font:inherit;padding:.5rem .75rem}input{letter-spacing:.1em;text-transform:uppercase}`
+
+// activatePolicy lets the forms go to us and nowhere else.
+var activatePolicy = "default-src 'none'; style-src " + hashOf(activateStyle) + "; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+// An activating is what a page of these shows.
+type activating struct {
+	Title, Problem string
+	Text, Scopes   []string
+	Code           string // as it is shown
+	Form           string
+	Decide         bool
+	SignIn         string
+	status         int
+	set            []*http.Cookie
+}
+
+func (p activating) reply() (reply, error) {
+	answer := drawn(p.status, activateTemplate, p)
+	answer.policy, answer.set = activatePolicy, p.set
+	return answer, nil
+}
+
+// activate serves both pages.
+func (a *API) activate(c *call) (reply, error) {
+	if !a.letsDevicesIn() {
+		return reply{}, errNotFound
+	}
+	r, p := c.Request, c.params
+	code, valid := device.Fold(p["user_code"])
+	if r.Method == http.MethodPost && !a.ownForm(c, p["form"], p["user_code"], p["answer"]) {
+		return activating{Title: "That did not work", Problem: "This page was open for too long, or was not opened here.",
+			Text: []string{"Go back to " + a.Origin + activation + " and type the code again."}, status: http.StatusForbidden}.reply()
+	}
+	back := activation
+	if valid {
+		back += "?" + url.Values{"user_code": {device.Show(code)}}.Encode()
+	}
+	who, ok := a.Who(r)
+	if !ok {
+		return reply{status: http.StatusSeeOther, to: a.SignInFor(back, "")}, nil
+	}
+	if r.Method != http.MethodPost {
+		return a.askCode(c, code, valid, "")
+	}
+	if err := a.typed(r.Context(), who); err != nil {
+		return reply{}, err
+	}
+	const wrong = "That code is not right, or is not good any more. Look at your device again."
+	if !valid {
+		return a.askCode(c, code, false, wrong)
+	}
+	waiting, err := a.Devices.Look(r.Context(), code, who)
+	deny := p["answer"] == "deny"
+	switch {
+	case errors.Is(err, device.ErrUnknown):
+		return a.askCode(c, code, false, wrong)
+	case errors.Is(err, device.ErrWeak) && !deny:
+		return activating{Title: waiting.Client.Label + " asks for more", Text: []string{"To let this application in, sign in once more with all that it asks for."},
+			SignIn: a.SignInFor(back, waiting.Client.ID)}.reply()
+	case err != nil && !errors.Is(err, device.ErrWeak):
+		return reply{}, err
+	case p["answer"] == "":
+		form, set := a.newForm(c, device.Show(code))
+		return activating{set: set, Title: "Let " + waiting.Client.Label + " in?", Text: []string{
+			"The code " + device.Show(code) + " belongs to a device that asks to be signed in as you, and to:",
+		}, Scopes: inWords(waiting.Scopes), Code: device.Show(code), Decide: true, Form: form,
+			Problem: "Continue only if the device is in front of you and you began this yourself."}.reply()
+	}
+	err = a.Devices.Decide(r.Context(), code, who, !deny)
+	switch {
+	case errors.Is(err, device.ErrUnknown):
+		return a.askCode(c, code, false, wrong)
+	case err != nil:
+		return reply{}, err
+	case deny:
+		return activating{Title: "The device stays out", Text: []string{"Nobody was signed in. You can close this window."}}.reply()
+	}
+	return activating{Title: "Your device is signed in", Text: []string{"Go back to it. You can close this window."}}.reply()
+}
+
+func (a *API) askCode(c *call, code secret.Text, valid bool, problem string) (reply, error) {
+	form, set := a.newForm(c, "")
+	page := activating{Title: "Sign in on a device", Problem: problem, Text: []string{"Type the code that your device shows."}, Form: form, set: set}
+	if valid {
+		page.Code = device.Show(code)
+	}
+	if problem != "" {
+		page.status = http.StatusBadRequest
+	}
+	return page.reply()
+}
+
+// inWords says what scopes mean. One that an operator made up is shown as it is: its name is all that we know.
+func inWords(scopes []string) (all []string) {
+	words := map[string]string{
+		oauth.ScopeOpenID: "know who you are", oauth.ScopeProfile: "read your name, language and time zone", oauth.ScopeEmail: "read your e-mail address",
+		oauth.ScopePhone: "read your phone number", oauth.ScopeGroups: "read which groups you are in", oauth.ScopeOffline: "stay signed in",
+	}
+	for _, s := range scopes {
+		if said, ok := words[s]; ok {
+			all = append(all, said)
+		} else {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// typed counts a code by the person who typed it, and by where from: eight letters could be guessed by whoever has
+// enough tries.
+func (a *API) typed(ctx context.Context, who device.Person) error {
+	if a.CountCode == nil {
+		return nil
+	}
+	for _, what := range []string{"user " + string(who.User), "source " + limit.Source(obs.SourceOf(ctx).Address)} {
+		reading, err := a.CountCode(ctx, what)
+		if err != nil {
+			return err
+		}
+		if !reading.OK {
+			return &refusal{
+				said:   &oauth.Error{Code: oauth.TemporarilyUnavailable, Description: "Too many codes were typed. Wait a few minutes."},
+				status: http.StatusTooManyRequests, retry: max(reading.Reset, time.Second), limit: reading.Limit,
+			}
+		}
+	}
+	return nil
+}
+
+// A form is ours if it comes back with what the browser that got it holds in a cookie (S-41). The cookie is of these
+// pages alone and says nothing of who is signed in; a form is good for one code, so that what was asked is what is answered.
+const formCookie = "activate"
+
+// newForm returns what a form carries, and the cookie if the browser has none.
+func (a *API) newForm(c *call, code string) (form string, set []*http.Cookie) {
+	value := a.cookieIn(c, formCookie)
+	if len(value) != 43 {
+		value = secret.Random()
+		set = []*http.Cookie{a.cookie(formCookie, value, 3600)}
+	}
+	return formValue(value, code), set
+}
+
+func formValue(cookie secret.Text, code string) string {
+	d := secret.DigestOf("activation form", cookie.Reveal()+" "+code)
+	return base64.RawURLEncoding.EncodeToString(d[:])
+}
+
+// ownForm judges a form that was posted. One without an answer is that of the first page.
+func (a *API) ownForm(c *call, form, code, answer string) bool {
+	if origin := c.Header.Get("Origin"); origin != "" && origin != a.Origin {
+		return false
+	}
+	if site := c.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+		return false
+	}
+	if answer == "" {
+		code = ""
+	}
+	cookie := a.cookieIn(c, formCookie)
+	if len(cookie) != 43 {
+		return false
+	}
+	// Both are digests of 256 random bits: the time that comparing takes tells nothing of use.
+	return form == formValue(cookie, code) && (answer == "" || answer == "continue" || answer == "deny")
+}
