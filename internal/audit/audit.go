@@ -30,6 +30,7 @@ const (
 	DeviceDenied      Type = "device.denied"
 	TokensIssued      Type = "token.issued"
 	TokensRefreshed   Type = "token.refreshed"
+	TokensExchanged   Type = "token.exchanged"
 	TokenRefused      Type = "token.refused"
 	TokenRevoked      Type = "token.revoked"
 	CodeReplayed      Type = "token.code.replayed"

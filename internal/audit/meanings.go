@@ -30,6 +30,7 @@ var Meanings = map[Type]string{
 	DeviceDenied:    "somebody kept such a device out",
 	TokensIssued:    "tokens were issued for a code, or to an application for itself",
 	TokensRefreshed: "tokens were issued for a refresh token",
+	TokensExchanged: "a service exchanged an access token for a narrower one",
 	TokenRefused:    "tokens were refused, or a client failed to authenticate",
 	TokenRevoked:    "a token was revoked by its client",
 	CodeReplayed:    "a code was used twice; what it gave is revoked",

@@ -61,7 +61,8 @@ type AccessToken struct {
 	ACR      string       `json:"acr,omitempty"`
 	Subject  string       `json:"sub"`
 
-	Custom map[string]any `json:"-"` // what the server adds
+	Actor  *Actor         `json:"act,omitempty"` // who holds it on behalf of the user, after an exchange
+	Custom map[string]any `json:"-"`             // what the server adds
 }
 
 // An IDToken is the claims of an ID token. Its subject is the user's id, which never changes hands.

@@ -118,7 +118,7 @@ func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients 
 func (r *realm) describe(algorithms []string) []byte {
 	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
 	signed := keys.ForeignAlgorithms()
-	grants := []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken, oauth.ClientCredentials}
+	grants := []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.RefreshToken, oauth.ClientCredentials, oauth.TokenExchange}
 	var deviceAuthorization string
 	if r.devices {
 		grants, deviceAuthorization = append(grants, oauth.DeviceCode), r.base+"/v1/device/authorize"

@@ -35,6 +35,7 @@ func (a *API) token(c *call) (reply, error) {
 		oauth.RefreshToken:      a.refresh,
 		oauth.ClientCredentials: a.alone,
 		oauth.DeviceCode:        a.redeemDevice,
+		oauth.TokenExchange:     a.exchange,
 	}[oauth.GrantType(asked)]
 	if !ok {
 		return reply{}, errGrantType

@@ -274,6 +274,9 @@ func (a App) check() (found flaws) {
 	if a.Type != Confidential && slices.Contains(a.GrantTypes, oauth.ClientCredentials) {
 		found.at("grant_types", "client_credentials is for a confidential application: a public one cannot prove who it is")
 	}
+	if a.Type != Confidential && slices.Contains(a.GrantTypes, oauth.TokenExchange) {
+		found.at("grant_types", "a public application cannot exchange tokens: it proves nothing")
+	}
 	if a.signsIn() && len(a.RedirectURIs) == 0 {
 		found.at("redirect_uris", "there is none: where shall people go after signing in?")
 	}
@@ -302,6 +305,7 @@ var grantTypes = []oauth.GrantType{
 	oauth.RefreshToken,
 	oauth.ClientCredentials,
 	oauth.DeviceCode,
+	oauth.TokenExchange,
 }
 
 // signsIn reports whether people come back to the application with a code.
@@ -311,7 +315,9 @@ func (a App) signsIn() bool {
 
 // service reports whether nobody ever signs in to the application.
 func (a App) service() bool {
-	return slices.Equal(a.GrantTypes, []oauth.GrantType{oauth.ClientCredentials})
+	return len(a.GrantTypes) > 0 && !slices.ContainsFunc(a.GrantTypes, func(g oauth.GrantType) bool {
+		return g != oauth.ClientCredentials && g != oauth.TokenExchange
+	})
 }
 
 func (a App) checkSecrets() (found flaws) {
