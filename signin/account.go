@@ -96,10 +96,18 @@ type link struct{ Href, Icon, Title, About string }
 // A row is one line of a list, perhaps with a button that ends what it is about.
 type row struct{ Title, About, ID, End, EndLabel string }
 
+// accountPath is where the account pages are: at one address of the origin, wherever the others are, for people type it.
+const accountPath = "/account"
+
+// forAccount tells whether a path is that of an account page.
+func (s *Pages) forAccount(path string) bool {
+	return s.cfg.Account != nil && (path == accountPath || strings.HasPrefix(path, accountPath+"/"))
+}
+
 func (s *Pages) accountRoutes() map[string]http.HandlerFunc {
 	to := func(path string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, s.base+path, http.StatusSeeOther)
+			http.Redirect(w, r, path, http.StatusSeeOther)
 		}
 	}
 	return map[string]http.HandlerFunc{
@@ -129,7 +137,7 @@ func (s *Pages) visited(here string, next func(visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, ok := s.cfg.Visitor(r)
 		if !ok {
-			s.cfg.SignIn(w, r, s.base+here, false)
+			s.cfg.SignIn(w, r, here, false)
 			return
 		}
 		next(visit{w: w, r: r, b: s.meet(w, r), session: session, here: here})
@@ -141,9 +149,9 @@ func (s *Pages) trouble(v visit, err error) {
 	var weak *WeakPasswordError
 	switch {
 	case errors.Is(err, ErrSignedOut):
-		s.cfg.SignIn(v.w, v.r, s.base+v.here, false)
+		s.cfg.SignIn(v.w, v.r, v.here, false)
 	case errors.Is(err, ErrStepUp):
-		s.cfg.SignIn(v.w, v.r, s.base+v.here, true)
+		s.cfg.SignIn(v.w, v.r, v.here, true)
 	case errors.Is(err, ErrWrongPassword):
 		s.toAccount(v, v.here, "account.wrong")
 	case errors.Is(err, ErrTooMany):
@@ -156,7 +164,7 @@ func (s *Pages) trouble(v visit, err error) {
 		s.log.Error("signin: the account did not answer", "error", err)
 		pg := s.page(v.r)
 		pg.Message = &message{Icon: "alert", Bad: true, Title: pg.T("busy.title"), Lead: []string{pg.T("busy.lead")},
-			Href: s.base + v.here, Label: pg.T("action.retry")}
+			Href: v.here, Label: pg.T("action.retry")}
 		v.w.Header().Set("Retry-After", "2")
 		s.render(v.w, http.StatusServiceUnavailable, pg)
 	}
@@ -166,7 +174,7 @@ func (s *Pages) trouble(v visit, err error) {
 // signed for this browser: no link from elsewhere makes the page claim that a password was changed.
 func (s *Pages) toAccount(v visit, path, said string) {
 	q := url.Values{"said": {said}, "by": {s.sign("said", v.b.id+" "+path+" "+said)}}
-	http.Redirect(v.w, v.r, s.base+path+"?"+q.Encode(), http.StatusSeeOther)
+	http.Redirect(v.w, v.r, path+"?"+q.Encode(), http.StatusSeeOther)
 }
 
 // goodNews are the texts of what was done; all others say why something was not.
@@ -216,9 +224,9 @@ func (s *Pages) overview(v visit) {
 	}
 	s.account(v, func(p *page) *accountPage {
 		a := &accountPage{Title: p.T("account.title"), Links: []link{
-			{s.base + "/account/password", "password", p.T("account.password.title"), p.T("account.password.about")},
-			{s.base + "/account/sessions", "app", p.T("account.sessions.title"), p.T("account.sessions.about")},
-			{s.base + "/account/sign-ins", "clock", p.T("account.signins.title"), p.T("account.signins.about")},
+			{"/account/password", "password", p.T("account.password.title"), p.T("account.password.about")},
+			{"/account/sessions", "app", p.T("account.sessions.title"), p.T("account.sessions.about")},
+			{"/account/sign-ins", "clock", p.T("account.signins.title"), p.T("account.signins.about")},
 		}}
 		for _, f := range []fact{
 			{p.T("profile.name"), who.Name}, {p.T("profile.username"), who.Username}, {p.T("profile.email"), who.Email}, {p.T("profile.phone"), hint(who.Phone)},
@@ -292,7 +300,7 @@ func (s *Pages) sessionsPage(v visit) {
 		a := &accountPage{Title: p.T("account.sessions.title"), All: p.T("account.sessions.all"), Back: p.T("account.back")}
 		for _, one := range all {
 			r := row{Title: p.agent(one.Agent), About: join(one.Address, p.T("account.sessions.seen", clock(one.Seen, who.Zone))), ID: one.ID,
-				End: s.base + "/account/sessions/end", EndLabel: p.T("account.sessions.end")}
+				End: "/account/sessions/end", EndLabel: p.T("account.sessions.end")}
 			if one.Current {
 				r.About = join(p.T("account.sessions.current"), one.Address)
 			}

@@ -104,21 +104,21 @@ func withAccount(t testing.TB) (*hostedSite, *fakeAccount, *person) {
 
 func TestAccountPages(t *testing.T) {
 	_, a, p := withAccount(t)
-	p.open("/signin/account").sees("Your account", "Mary <b>Acme</b>", "mary@example.com", "+1 •••", "4567", "Change your password", "Where you’re signed in", "Recent sign-ins")
-	p.follow("Recent sign-ins").sees("Seed App", "2026-03-04 23:06 CET · Unknown device · 192.0.2.1").follow("Back to your account").sentTo("/signin/account")
+	p.open("/account").sees("Your account", "Mary <b>Acme</b>", "mary@example.com", "+1 •••", "4567", "Change your password", "Where you’re signed in", "Recent sign-ins")
+	p.follow("Recent sign-ins").sees("Seed App", "2026-03-04 23:06 CET · Unknown device · 192.0.2.1").follow("Back to your account").sentTo("/account")
 	p.follow("Where you’re signed in").sees("Firefox on Linux", "This device · 192.0.2.1", "Safari on iPhone", "last used 2026-03-04 23:06 CET")
-	p.press("2001:db8::1", nil).sentTo("/signin/account/sessions").sees("That device is signed out.").lacks("iPhone")
+	p.press("2001:db8::1", nil).sentTo("/account/sessions").sees("That device is signed out.").lacks("iPhone")
 	p.press("Firefox", nil).sentTo("/signin/signed-out").sees("You’re signed out")
-	p.open("/signin/account/sessions").press("Sign out everywhere", nil).sentTo("/signin/signed-out")
+	p.open("/account/sessions").press("Sign out everywhere", nil).sentTo("/signin/signed-out")
 	if got := strings.Join(a.calls, ", "); got != "end sesA sesB, end sesA sesA, end all sesA" {
 		t.Errorf("asked for %s", got)
 	}
-	if p.open("/signin").sees("nothing to sign in to").follow("Your account"); p.at.Path != "/signin/account" {
+	if p.open("/signin").sees("nothing to sign in to").follow("Your account"); p.at.Path != "/account" {
 		t.Error(p.at)
 	}
 	for lang, words := range map[string]string{"de": "Ihr Konto", "fr": "Votre compte", "es": "Su cuenta"} {
 		p.lang = lang
-		p.open("/signin/account").sees(words)
+		p.open("/account").sees(words)
 	}
 }
 
@@ -128,7 +128,7 @@ func password(current, next string) map[string]string {
 
 func TestChangePassword(t *testing.T) {
 	_, a, p := withAccount(t)
-	p.open("/signin/account").follow("Change your password")
+	p.open("/account").follow("Change your password")
 	for _, want := range []string{`autocomplete="current-password"`, `autocomplete="new-password"`, `autocomplete="username" value="mary@example.com"`} {
 		if !strings.Contains(p.body, want) {
 			t.Errorf("the page lacks %s", want)
@@ -148,7 +148,7 @@ func TestChangePassword(t *testing.T) {
 		&signin.WeakPasswordError{Why: signin.WeakSame}:     "the password you have",
 	} {
 		a.err = err
-		p.press("Change password", password("old one", "new one")).sentTo("/signin/account/password").sees(want)
+		p.press("Change password", password("old one", "new one")).sentTo("/account/password").sees(want)
 		if strings.Contains(p.body, "old one") || strings.Contains(p.body, "new one") {
 			t.Error("a password is on the page")
 		}
@@ -162,15 +162,15 @@ func TestChangePassword(t *testing.T) {
 		t.Error("a reload tried again")
 	}
 	a.err = signin.ErrStepUp
-	if p.press("Change password", password("old one", "new one")); p.header.Get("X-Back") != "/signin/account/password" || p.header.Get("X-Fresh") != "yes" {
+	if p.press("Change password", password("old one", "new one")); p.header.Get("X-Back") != "/account/password" || p.header.Get("X-Fresh") != "yes" {
 		t.Errorf("who has to show anew who they are is sent to %q, fresh %q", p.header.Get("X-Back"), p.header.Get("X-Fresh"))
 	}
 	a.err = errors.New("boom")
-	if p.open("/signin/account/password").press("Change password", password("old one", "new one")).sees("It’s very busy"); p.status != http.StatusServiceUnavailable {
+	if p.open("/account/password").press("Change password", password("old one", "new one")).sees("It’s very busy"); p.status != http.StatusServiceUnavailable {
 		t.Errorf("status %d", p.status)
 	}
 	a.err = nil
-	p.open("/signin/account/password").press("Change password", password("old one", "new one")).sentTo("/signin/account").sees("Your password is changed")
+	p.open("/account/password").press("Change password", password("old one", "new one")).sentTo("/account").sees("Your password is changed")
 	if got := a.calls[len(a.calls)-1]; got != "change sesA old one new one" {
 		t.Errorf("asked for %q", got)
 	}
@@ -178,7 +178,7 @@ func TestChangePassword(t *testing.T) {
 
 func TestS41_AccountForms(t *testing.T) {
 	h, a, p := withAccount(t)
-	for page, button := range map[string]string{"/signin/account/password": "Change password", "/signin/account/sessions": "Sign out everywhere"} {
+	for page, button := range map[string]string{"/account/password": "Change password", "/account/sessions": "Sign out everywhere"} {
 		action, values := p.open(page).form(button, nil)
 		values.Set("v.current", "a")
 		values.Set("v.next", "b")
@@ -204,25 +204,25 @@ func TestS41_AccountForms(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/signin/account/sessions/end", "/signin/account/sessions/end-all", "/signin/account/password?v.current=a&v.next=b"} {
+	for _, path := range []string{"/account/sessions/end", "/account/sessions/end-all", "/account/password?v.current=a&v.next=b"} {
 		p.open(path)
 	}
 	if len(a.calls) != 0 {
 		t.Errorf("the account was asked for %q", a.calls)
 	}
 	// No link from elsewhere puts words into the page's mouth.
-	p.open("/signin/account?said=account.password.changed&by=AAAA").lacks("Your password is changed")
-	p.open("/signin/account/password").press("Change password", password("old one", "new one")).sees("Your password is changed")
+	p.open("/account?said=account.password.changed&by=AAAA").lacks("Your password is changed")
+	p.open("/account/password").press("Change password", password("old one", "new one")).sees("Your password is changed")
 	said := p.at.RawQuery
-	p.open("/signin/account/password?" + said).lacks("Your password is changed")
+	p.open("/account/password?" + said).lacks("Your password is changed")
 	q := h.person(t)
 	q.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: "a", Path: "/"}})
-	q.open("/signin/account?" + said).lacks("Your password is changed")
+	q.open("/account?" + said).lacks("Your password is changed")
 }
 
 func TestAccountPagesAreForWhoIsSignedIn(t *testing.T) {
 	h, a, p := withAccount(t)
-	for _, path := range []string{"/signin/account", "/signin/account/password", "/signin/account/sessions", "/signin/account/sign-ins"} {
+	for _, path := range []string{"/account", "/account/password", "/account/sessions", "/account/sign-ins"} {
 		stranger := h.person(t).open(path)
 		if stranger.status != http.StatusUnauthorized || stranger.header.Get("X-Back") != path || stranger.header.Get("X-Fresh") != "" || strings.Contains(stranger.body, "mary") {
 			t.Errorf("%s: %d, back to %q", path, stranger.status, stranger.header.Get("X-Back"))

@@ -105,7 +105,7 @@ func (s *Pages) nothing(w http.ResponseWriter, r *http.Request) {
 	pg := s.page(r)
 	pg.Message = &message{Icon: "info", Title: pg.T("hosted.title"), Lead: []string{pg.T("hosted.lead")}}
 	if s.cfg.Account != nil {
-		pg.Message.Href, pg.Message.Label = s.base+"/account", pg.T("account.title")
+		pg.Message.Href, pg.Message.Label = accountPath, pg.T("account.title")
 	}
 	s.render(w, http.StatusOK, pg)
 }

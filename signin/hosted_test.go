@@ -40,6 +40,8 @@ func newHosted(t testing.TB, e *fake, change ...func(*signin.Config)) *hostedSit
 	}
 	mux.Handle("/signin", h.pages)
 	mux.Handle("/signin/", h.pages)
+	mux.Handle("/account", h.pages)
+	mux.Handle("/account/", h.pages)
 	mux.HandleFunc("GET /authorize", func(w http.ResponseWriter, r *http.Request) {
 		to := h.handoff
 		if to.InteractionHandle == "" {
@@ -154,7 +156,7 @@ func TestHostedPagesWithoutASignIn(t *testing.T) {
 	if n := h.engine.count("/v1/interact"); n != 0 {
 		t.Errorf("%d sign-ins were begun", n)
 	}
-	for _, path := range []string{"/signin/profile", "/signin/account"} { // the one is an application's, the other was not asked for
+	for _, path := range []string{"/signin/profile", "/signin/account", "/account", "/account/password"} { // the one is an application's, the other was not asked for
 		if p.open(path); p.status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, p.status)
 		}

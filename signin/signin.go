@@ -44,7 +44,7 @@ type Config struct {
 	Hosted bool
 	Engine http.RoundTripper
 
-	// Account, if set, adds pages on which people look after their account; only hosted ones have them. Visitor tells the
+	// Account, if set, adds pages on which people look after their account, at /account and below; only hosted ones have them. Visitor tells the
 	// session of the browser that sent r. SignIn has somebody sign in and come back to a path: because nobody is signed in,
 	// or, if fresh, because that was too long ago for what they want to do; then nothing that was shown before may count.
 	Account Account
@@ -285,6 +285,12 @@ func (s *Pages) routes() {
 func (s *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.headers(w.Header())
 	rest, ours := strings.CutPrefix(r.URL.Path, s.base)
+	switch {
+	case s.forAccount(r.URL.Path):
+		rest, ours = r.URL.Path, true
+	case s.forAccount(rest):
+		ours = false // they have one address
+	}
 	if !ours || rest != "" && rest[0] != '/' {
 		http.NotFound(w, r)
 		return
