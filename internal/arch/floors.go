@@ -78,6 +78,7 @@ var Floors = []Floor{
 			{Path: "internal/engine"},
 			{Path: "internal/session"},
 			{Path: "internal/device"},
+			{Path: "internal/account", Beside: []string{"internal/engine", "internal/session"}}, // asks both on a person's behalf
 			{Path: "internal/keys"},
 			{Path: "internal/keyring"},
 			{Path: "internal/deliver"},

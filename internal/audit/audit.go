@@ -40,6 +40,7 @@ const (
 	MessageFailed     Type = "message.failed"
 	SigningKeyCreated Type = "key.created"
 	LoggedOut         Type = "session.logout"
+	PasswordChanged   Type = "password.changed"
 	SessionBegun      Type = "session.begun"
 	SessionRaised     Type = "session.raised"
 	SessionResumed    Type = "session.resumed"

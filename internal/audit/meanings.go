@@ -36,6 +36,7 @@ var Meanings = map[Type]string{
 	CodeReplayed:    "a code was used twice; what it gave is revoked",
 	RefreshReused:   "a refresh token was used twice; its family is revoked",
 	LoggedOut:       "somebody logged out",
+	PasswordChanged: "somebody changed their password",
 	SessionBegun:    "a browser session began",
 	SessionRaised:   "more was shown in a browser session, which has another value from then on",
 	SessionResumed:  "a sign-in began with what was shown in the browser's session",

@@ -1,0 +1,399 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey.dev/internal/account"
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/authn"
+	"latchkey.dev/internal/authn/password"
+	"latchkey.dev/internal/authn/phone"
+	"latchkey.dev/internal/engine"
+	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
+	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/session"
+	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/postgres"
+	"latchkey.dev/internal/store/sqlite"
+	"latchkey.dev/internal/store/storetest"
+)
+
+const (
+	right = secret.Text("Correct-Horse-1")
+	next  = secret.Text("seven purple lanterns")
+)
+
+var (
+	cheap = password.New(password.Params{Memory: 64, Time: 1, Threads: 1})
+	began = time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC)
+)
+
+// A house is accounts over a real database. mary has a password and a phone, and is signed in in sesA and sesB; bob has
+// a password, and is signed in in sesC. All of them signed in just now.
+type house struct {
+	*account.Accounts
+	db  store.DB
+	ctx context.Context
+	mu  sync.Mutex
+	now time.Time
+}
+
+// silent sends nothing.
+type silent struct{}
+
+func (silent) Name() string                                               { return "test" }
+func (silent) Lease() time.Duration                                       { return time.Minute }
+func (silent) Deliver(context.Context, store.Message) store.MessageStatus { return store.Sent }
+
+func onBoth(t *testing.T, f func(*testing.T, *house)) {
+	keys, err := secret.NewKeys([secret.KeySize]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		db, err := sqlite.Open(t.Context(), t.TempDir(), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, build(t, db, keys))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		db, err := postgres.Open(t.Context(), storetest.Schema(t), keys, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, build(t, db, keys))
+	})
+}
+
+func build(t *testing.T, db store.DB, keys *secret.Keys) *house {
+	t.Cleanup(func() { db.Close() })
+	h := &house{db: db, now: began, ctx: obs.WithSource(t.Context(), audit.Source{Address: "192.0.2.1", Agent: "Browser/1"})}
+	eng, err := engine.New(engine.Config{
+		Store: db, Keys: keys, Sender: silent{}, Now: h.clock, Origin: "https://id.example", Flow: limit.DefaultFlow(), Codes: limit.DefaultCodes(), Mail: true,
+		Plugins: []authn.Authenticator{cheap, phone.New(phone.Config{Keys: keys})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Accounts = account.New(account.Config{Store: db, Engine: eng, Browsers: session.New(session.Config{Store: db, Keys: keys, Now: h.clock}), Now: h.clock})
+	h.write(t, func(tx store.Tx) error {
+		err := errors.Join(
+			tx.PutAuthenticator(h.ctx, ident.Authenticator{ID: "aut1password", Kind: ident.Password, Key: "okta_password", Methods: []ident.Method{ident.MethodPassword}}),
+			tx.PutAuthenticator(h.ctx, ident.Authenticator{ID: "aut1phone", Kind: ident.Phone, Key: "phone_number", Methods: []ident.Method{ident.MethodSMS}}),
+			tx.PutClient(h.ctx, oauth.Client{ID: "0oa1seed", Label: "Seed App", Policy: policy.PasswordOnly, Created: began}),
+			tx.AddUser(h.ctx, ident.User{ID: "00u1mary", Login: "mary@example.com", Status: ident.Active, GivenName: "Mary", FamilyName: "Seacole",
+				Email: "mary@example.com", EmailVerified: true, Zone: "Europe/Berlin", Created: began, Updated: began}),
+			tx.AddUser(h.ctx, ident.User{ID: "00u1bob", Login: "bob@example.com", Status: ident.Active, Created: began, Updated: began}),
+			tx.AddEnrollment(h.ctx, ident.Enrollment{ID: "sms1mary", User: "00u1mary", Authenticator: "aut1phone", Kind: ident.Phone, Method: ident.MethodSMS,
+				Secret: "+15551234567", Hint: "+1 XXX-XXX-4567", Created: began}))
+		for _, name := range []string{"mary", "bob"} {
+			err = errors.Join(err, tx.AddEnrollment(h.ctx, ident.Enrollment{ID: ident.EnrollmentID("lae1" + name), User: ident.UserID("00u1" + name),
+				Authenticator: "aut1password", Kind: ident.Password, Method: ident.MethodPassword, Secret: cheap.Hash(right), Created: began}))
+		}
+		for id, user := range map[string]ident.UserID{"sesA": "00u1mary", "sesB": "00u1mary", "sesC": "00u1bob"} {
+			proofs := []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: began}}
+			if user == "00u1mary" {
+				proofs = append(proofs, flow.Proof{Kind: ident.Phone, Method: ident.MethodSMS, At: began})
+			}
+			err = errors.Join(err, tx.AddSession(h.ctx, store.Session{ID: id, Value: secret.DigestOf(secret.SessionValue, id), User: user, Proofs: proofs,
+				Source: "192.0.2.1", Agent: "Browser/1", Created: began, Seen: began, Expires: began.Add(time.Hour)}))
+		}
+		return errors.Join(err,
+			tx.AddGrant(h.ctx, oauth.Grant{ID: "oar1mary", Server: "default", Client: "0oa1seed", User: "00u1mary", Created: began}),
+			tx.AddGrant(h.ctx, oauth.Grant{ID: "oar1bob", Server: "default", Client: "0oa1seed", User: "00u1bob", Created: began}))
+	})
+	return h
+}
+
+func (h *house) clock() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
+
+func (h *house) advance(d time.Duration) { h.mu.Lock(); defer h.mu.Unlock(); h.now = h.now.Add(d) }
+
+func (h *house) write(t *testing.T, f func(store.Tx) error) {
+	t.Helper()
+	if err := h.db.Update(h.ctx, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h *house) read(t *testing.T, f func(store.Tx) error) {
+	t.Helper()
+	if err := h.db.View(h.ctx, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ids of the sessions that somebody sees.
+func (h *house) ids(t *testing.T, id string) string {
+	t.Helper()
+	all, err := h.Sessions(h.ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, s := range all {
+		ids = append(ids, s.ID)
+	}
+	return strings.Join(ids, " ")
+}
+
+func (h *house) opens(t *testing.T, pass secret.Text) bool {
+	t.Helper()
+	var all []ident.Enrollment
+	h.read(t, func(tx store.Tx) (err error) { all, err = tx.Enrollments(h.ctx, "00u1mary"); return err })
+	enrolled, _ := ident.Find(all, ident.Password)
+	verdict, err := cheap.Verify(authn.In{Enrollment: enrolled, Answer: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verdict.OK
+}
+
+func (h *house) events(t *testing.T, kind audit.Type) (n int) {
+	t.Helper()
+	h.read(t, func(tx store.Tx) error {
+		found, err := tx.Search(h.ctx, store.AuditQuery{Type: kind}, 1000)
+		n = len(found)
+		return err
+	})
+	return n
+}
+
+func TestS04_ChangePassword(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.advance(4 * time.Minute)
+		if err := h.ChangePassword(h.ctx, "sesA", right, next); err != nil {
+			t.Fatal(err)
+		}
+		if h.opens(t, right) || !h.opens(t, next) {
+			t.Error("the old password opens, or the new one does not")
+		}
+		if got := h.ids(t, "sesA"); got != "sesA" {
+			t.Errorf("mary is signed in in %s", got)
+		}
+		if got := h.ids(t, "sesC"); got != "sesC" {
+			t.Errorf("bob is signed in in %q", got)
+		}
+		if _, err := h.Profile(h.ctx, "sesB"); !errors.Is(err, account.ErrSignedOut) {
+			t.Errorf("the other session: %v", err)
+		}
+		h.read(t, func(tx store.Tx) error {
+			if _, err := tx.TokenHolder(h.ctx, "00u1mary", "oar1mary", "jti"); !errors.Is(err, store.ErrSpent) {
+				t.Errorf("what applications hold lives on: %v", err)
+			}
+			_, err := tx.TokenHolder(h.ctx, "00u1bob", "oar1bob", "jti")
+			return err
+		})
+		var mail []store.Message
+		h.write(t, func(tx store.Tx) (err error) {
+			mail, err = tx.LeaseMessages(h.ctx, "test", h.clock().Add(time.Hour), h.clock().Add(2*time.Hour), 10)
+			return err
+		})
+		if len(mail) != 1 || mail[0].To != "mary@example.com" || !strings.Contains(mail[0].Body.Reveal(), "password") {
+			t.Errorf("%d notices", len(mail))
+		}
+		if n := h.events(t, audit.PasswordChanged); n != 1 {
+			t.Errorf("%d events", n)
+		}
+		// What was just shown is fresh: it can be changed again, from the new one.
+		if err := h.ChangePassword(h.ctx, "sesA", next, "another fine lantern"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestS04_NothingChangesWithoutAFreshSignInAndThePassword(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		for name, c := range map[string]struct {
+			session       string
+			current, next secret.Text
+			want          error
+			weak          account.Weakness
+		}{
+			"no session":          {"sesX", right, next, account.ErrSignedOut, ""},
+			"S-29 wrong":          {"sesA", "wrong", next, account.ErrWrongPassword, ""},
+			"empty":               {"sesA", "", next, account.ErrWrongPassword, ""},
+			"no password":         {"sesA", secret.Text(strings.Repeat("x", 2000)), next, account.ErrWrongPassword, ""},
+			"S-02 short":          {"sesA", right, "seven77", nil, account.Length},
+			"S-02 long":           {"sesA", right, secret.Text(strings.Repeat("seven ", 50)), nil, account.Length},
+			"S-02 beyond reading": {"sesA", right, secret.Text(strings.Repeat("seven ", 500)), nil, account.Length},
+			"S-03 common":         {"sesA", right, "Passw0rd!2024", nil, account.Common},
+			"S-03 the name":       {"sesA", right, "Seacole-1855", nil, account.Personal},
+			"S-03 the product":    {"sesA", right, "Latchkey-2026", nil, account.Personal},
+			"the same":            {"sesA", right, right, nil, account.Same},
+		} {
+			err := h.ChangePassword(h.ctx, c.session, c.current, c.next)
+			var weak *account.WeakError
+			if c.want != nil && !errors.Is(err, c.want) || c.weak != "" && (!errors.As(err, &weak) || weak.Why != c.weak) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		h.advance(5*time.Minute + time.Second)
+		if err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrStepUp) {
+			t.Errorf("an old sign-in: %v", err)
+		}
+		// A password alone is no complete sign-in of somebody who has a phone.
+		h.write(t, func(tx store.Tx) error {
+			s, err := tx.SessionByID(h.ctx, "sesA")
+			if err != nil {
+				return err
+			}
+			s.Proofs = flow.Merge(s.Proofs, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: h.clock()}})
+			return tx.RaiseSession(h.ctx, s.Value, s)
+		})
+		if err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrStepUp) {
+			t.Errorf("half a sign-in: %v", err)
+		}
+		if !h.opens(t, right) || h.ids(t, "sesA") != "sesA sesB" && h.ids(t, "sesA") != "sesB sesA" || h.events(t, audit.PasswordChanged) != 0 {
+			t.Error("something changed")
+		}
+		if n := h.events(t, audit.PasswordWrong); n != 2 {
+			t.Errorf("%d wrong passwords are recorded, want 2", n)
+		}
+	})
+}
+
+// The door of the account page is no second chance: what was guessed there counts at the sign-in, and the other way round.
+func TestS29_TheSameCounters(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		for range limit.DefaultPasswords().PerSource {
+			if err := h.ChangePassword(h.ctx, "sesA", "wrong", next); !errors.Is(err, account.ErrWrongPassword) {
+				t.Fatal(err)
+			}
+		}
+		// The source rests: the right one answers like a wrong one (S-26), here and at the sign-in.
+		if err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrWrongPassword) || !h.opens(t, right) {
+			t.Errorf("the eleventh: %v", err)
+		}
+		eng := h.Engine
+		handle, err := eng.Begin(h.ctx, flow.Request{Server: "default", Client: "0oa1seed", Redirect: "https://app.example/cb", Scopes: []string{"openid"}, Challenge: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := eng.Introspect(h.ctx, handle, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := eng.Identify(h.ctx, p.Handle, engine.Claimant{Login: "mary@example.com", Password: right, Typed: true}); err == nil {
+			t.Error("the sign-in judged a password that the account page would not")
+		}
+		h.advance(61 * time.Second)
+		if err := h.ChangePassword(h.ctx, "sesA", right, next); err != nil {
+			t.Errorf("after the rest: %v", err)
+		}
+	})
+}
+
+// S-11: changes at the same instant are one, and the others find a password that is none any more.
+func TestS04_ChangesAtOnceAreOne(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		const n = 6
+		errs := make([]error, n)
+		var all sync.WaitGroup
+		for i := range n {
+			all.Go(func() { errs[i] = h.ChangePassword(h.ctx, "sesA", right, next+secret.Text(rune('a'+i))) })
+		}
+		all.Wait()
+		won := 0
+		for _, err := range errs {
+			switch {
+			case err == nil:
+				won++
+			case !errors.Is(err, account.ErrWrongPassword) && !errors.Is(err, account.ErrSignedOut):
+				t.Error(err)
+			}
+		}
+		if won != 1 || h.events(t, audit.PasswordChanged) != 1 {
+			t.Errorf("%d changes", won)
+		}
+	})
+}
+
+func TestS40_SessionsEnd(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		for _, id := range []string{"sesC", "sesX", ""} {
+			if err := h.EndSession(h.ctx, "sesA", id); !errors.Is(err, account.ErrNoSuchSession) {
+				t.Errorf("%q: %v", id, err)
+			}
+		}
+		if err := h.EndSession(h.ctx, "sesA", "sesB"); err != nil || h.ids(t, "sesA") != "sesA" {
+			t.Errorf("%v, left is %s", err, h.ids(t, "sesA"))
+		}
+		if err := h.EndSessions(h.ctx, "sesB"); !errors.Is(err, account.ErrSignedOut) {
+			t.Errorf("in a session that has ended: %v", err)
+		}
+		if err := h.EndSessions(h.ctx, "sesA"); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []func() error{
+			func() error { _, err := h.Profile(h.ctx, "sesA"); return err },
+			func() error { _, err := h.Sessions(h.ctx, "sesA"); return err },
+			func() error { _, err := h.SignIns(h.ctx, "sesA"); return err },
+			func() error { return h.EndSession(h.ctx, "sesA", "sesA") },
+		} {
+			if err := f(); !errors.Is(err, account.ErrSignedOut) {
+				t.Errorf("after the end: %v", err)
+			}
+		}
+		if h.ids(t, "sesC") != "sesC" {
+			t.Error("bob's session ended, too")
+		}
+		h.write(t, func(tx store.Tx) error {
+			u, err := tx.User(h.ctx, "00u1bob")
+			u.Status = ident.Suspended
+			return errors.Join(err, tx.PutUser(h.ctx, u))
+		})
+		if _, err := h.Profile(h.ctx, "sesC"); !errors.Is(err, account.ErrSignedOut) {
+			t.Errorf("somebody who is kept out: %v", err)
+		}
+		h.advance(2 * time.Hour)
+		if _, err := h.Profile(h.ctx, "sesC"); !errors.Is(err, account.ErrSignedOut) {
+			t.Errorf("an expired session: %v", err)
+		}
+	})
+}
+
+func TestProfileAndSignIns(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		who, err := h.Profile(h.ctx, "sesA")
+		if want := (account.Profile{Name: "Mary Seacole", Login: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin"}); who != want || err != nil {
+			t.Errorf("got %+v, %v", who, err)
+		}
+		h.write(t, func(tx store.Tx) error {
+			for i := range 25 {
+				client := "0oa1seed"
+				if i == 23 {
+					client = "0oa1gone"
+				}
+				err := tx.Record(h.ctx,
+					audit.Event{Type: audit.SignedIn, At: began.Add(time.Duration(i) * time.Minute), OK: true, User: "00u1mary", Client: client, Source: audit.Source{Address: "192.0.2.7", Agent: "Browser/7"}},
+					audit.Event{Type: audit.SignedIn, At: began, OK: true, User: "00u1bob", Client: "0oa1seed"},
+					audit.Event{Type: audit.CodeSent, At: began, OK: true, User: "00u1mary", Client: "0oa1seed"})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		all, err := h.SignIns(h.ctx, "sesA")
+		if err != nil || len(all) != 20 {
+			t.Fatalf("%d, %v", len(all), err)
+		}
+		first, second := all[0], all[1]
+		if !first.At.Equal(began.Add(24*time.Minute)) || first.App != "Seed App" || first.Source.Address != "192.0.2.7" || first.Source.Agent != "Browser/7" || second.App != "0oa1gone" {
+			t.Errorf("got %+v, %+v", first, second)
+		}
+	})
+}
