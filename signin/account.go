@@ -30,6 +30,7 @@ type Profile struct {
 	Name, Username, Email string
 	Phone                 string // as it may be shown; empty if there is none
 	Zone                  string // IANA time zone; empty is UTC
+	Fresh                 bool   // it has been shown lately who it is: no change would be ErrStepUp
 }
 
 // A SessionInfo is one browser in which somebody is signed in.
@@ -241,6 +242,9 @@ func (s *Pages) overview(v visit) {
 
 func (s *Pages) passwordPage(v visit) {
 	who, err := s.cfg.Account.Profile(v.r.Context(), v.session)
+	if err == nil && !who.Fresh {
+		err = ErrStepUp // now, and not when both passwords are typed
+	}
 	if err != nil {
 		s.trouble(v, err)
 		return

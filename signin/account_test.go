@@ -26,6 +26,7 @@ type fakeAccount struct {
 	mu    sync.Mutex
 	err   error // what everything but reading answers
 	gone  bool  // what everything answers
+	stale bool
 	calls []string
 	ended map[string]bool
 }
@@ -43,7 +44,7 @@ func (a *fakeAccount) Profile(_ context.Context, session string) (signin.Profile
 	if session != "sesA" || a.gone {
 		return signin.Profile{}, signin.ErrSignedOut
 	}
-	return signin.Profile{Name: "Mary <b>Acme</b>", Username: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin"}, nil
+	return signin.Profile{Name: "Mary <b>Acme</b>", Username: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", Fresh: !a.stale}, nil
 }
 
 func (a *fakeAccount) ChangePassword(_ context.Context, session, current, next string) error {
@@ -165,6 +166,11 @@ func TestChangePassword(t *testing.T) {
 	if p.press("Change password", password("old one", "new one")); p.header.Get("X-Back") != "/account/password" || p.header.Get("X-Fresh") != "yes" {
 		t.Errorf("who has to show anew who they are is sent to %q, fresh %q", p.header.Get("X-Back"), p.header.Get("X-Fresh"))
 	}
+	a.stale = true
+	if p.open("/account/password"); p.header.Get("X-Back") != "/account/password" || p.header.Get("X-Fresh") != "yes" {
+		t.Errorf("the form is shown to be filled in for nothing: %d", p.status)
+	}
+	a.stale = false
 	a.err = errors.New("boom")
 	if p.open("/account/password").press("Change password", password("old one", "new one")).sees("It’s very busy"); p.status != http.StatusServiceUnavailable {
 		t.Errorf("status %d", p.status)

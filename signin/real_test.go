@@ -109,6 +109,39 @@ func TestRealEngine(t *testing.T) {
 	})
 }
 
+// The pages of the real engine itself: somebody looks after their account.
+func TestRealAccount(t *testing.T) {
+	srv := latchkeytest.Start(t)
+	s := &site{Server: &httptest.Server{URL: srv.Env["LATCHKEY_URL"]}}
+	paul := map[string]string{"identifier": srv.Env["USERNAME_ENROLLED"], "credentials.passcode": srv.Env["PASSWORD_ENROLLED"]}
+	number := srv.Env["PHONE_ENROLLED"]
+	signIn := func(p *person) *person {
+		t.Helper()
+		srv.ClearMessages()
+		srv.Advance(31 * time.Second)
+		p.sees("Sign in").press("Sign in", paul)
+		return p.press("Send code", nil).press("Verify", typed(srv.Code(t, number)))
+	}
+	p := s.person(t)
+	signIn(p.open("/account")).sentTo("/account").sees("Your account", paul["identifier"], "••• "+number[len(number)-4:])
+	q := s.person(t)
+	signIn(q.open("/account")).sentTo("/account")
+	p.follow("Where you’re signed in").sees("This device", "last used")
+	p.open("/account").follow("Recent sign-ins").sees("127.0.0.1")
+	p.open("/account/password").press("Change password", password("nope", "seven purple lanterns")).sees("That isn’t your current password")
+	p.press("Change password", password(paul["credentials.passcode"], "password1")).sees("lists of common passwords")
+
+	srv.Advance(6 * time.Minute) // too long ago: all of it is asked again, and then the page is there
+	signIn(p.open("/account/password")).sentTo("/account/password")
+	p.press("Change password", password(paul["credentials.passcode"], "seven purple lanterns")).sentTo("/account").sees("Your password is changed")
+	q.open("/account").sees("Sign in", "Username")
+	q.press("Sign in", paul).sees("don’t match")
+	paul["credentials.passcode"] = "seven purple lanterns"
+	signIn(q).sentTo("/account")
+	q.open("/account/sessions").press("Sign out everywhere", nil).sees("You’re signed out")
+	p.open("/account").sees("Sign in", "Username")
+}
+
 // other is a code that is not that one.
 func other(code string, n int) string {
 	b := []byte(code)

@@ -120,6 +120,7 @@ type Profile struct {
 	Name, Login, Email string
 	Phone              string // masked (S-37)
 	Zone               string
+	Fresh              bool // what was shown is not too old for a change that matters
 }
 
 // Profile returns it.
@@ -129,7 +130,7 @@ func (a *Accounts) Profile(ctx context.Context, id string) (Profile, error) {
 		return Profile{}, err
 	}
 	phone, _ := ident.Find(v.enrollments, ident.Phone)
-	return Profile{Name: v.user.Name(), Login: v.user.Login, Email: v.user.Email, Phone: phone.Hint, Zone: v.user.Zone}, nil
+	return Profile{Name: v.user.Name(), Login: v.user.Login, Email: v.user.Email, Phone: phone.Hint, Zone: v.user.Zone, Fresh: v.fresh(a.Now())}, nil
 }
 
 // ChangePassword sets another password. It needs the one that it replaces and a complete sign-in that is not old, ends

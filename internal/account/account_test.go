@@ -368,8 +368,12 @@ func TestS40_SessionsEnd(t *testing.T) {
 func TestProfileAndSignIns(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		who, err := h.Profile(h.ctx, "sesA")
-		if want := (account.Profile{Name: "Mary Seacole", Login: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin"}); who != want || err != nil {
+		if want := (account.Profile{Name: "Mary Seacole", Login: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", Fresh: true}); who != want || err != nil {
 			t.Errorf("got %+v, %v", who, err)
+		}
+		h.advance(6 * time.Minute)
+		if who, err := h.Profile(h.ctx, "sesA"); who.Fresh || err != nil {
+			t.Errorf("after six minutes it is fresh: %v, %v", who.Fresh, err)
 		}
 		h.write(t, func(tx store.Tx) error {
 			for i := range 25 {

@@ -22,7 +22,7 @@ import (
 const hereAddress = "/login/begin"
 
 // own are the pages that may be come back to.
-var own = []string{activation, "/signin/account"}
+var own = []string{activation, "/account"}
 
 // signInHere is where a browser goes to sign in and come back to a page of ours, by the rules of a client if it names one.
 func signInHere(back string, client oauth.ClientID) string {
@@ -94,6 +94,13 @@ func (a *API) who(c *call) (device.Person, bool, error) {
 	}
 	state := flow.State{Proofs: s.Proofs}
 	return device.Person{User: s.User, AuthTime: state.AuthTime(), AMR: policy.AMR(state.Methods()), Session: s.ID}, true, nil
+}
+
+// Visitor is the session of the browser that sent a request to the account pages. While it cannot be read there is none:
+// whoever signs in anew is told what is the matter.
+func (a *API) Visitor(r *http.Request) (session string, ok bool) {
+	s, err := a.session(&call{Request: r})
+	return s.ID, err == nil && s.ID != ""
 }
 
 // AccountSignIn is where the account pages send a browser whose session is not there, or too old for what it wants to do.

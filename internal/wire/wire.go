@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"latchkey.dev/internal/account"
 	"latchkey.dev/internal/authn"
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/authn/phone"
@@ -153,6 +154,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	hosted, err := signin.New(signin.Config{
 		Hosted: true, Engine: server.Local{Handler: house}, URL: p.Origin + "/signin", Keys: [][32]byte{[32]byte(p.Keys.MAC(secret.MACPages))},
 		Logger: p.Log, Now: p.Now,
+		Account: accounts{account.New(account.Config{Store: p.Store, Engine: signIn, Browsers: h.sessions, Now: p.Now})},
+		Visitor: func(r *http.Request) (string, bool) { return h.op.Visitor(r) }, SignIn: accountSignIn,
 	})
 	if err != nil {
 		return nil, err
@@ -170,6 +173,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	pages := http.NewServeMux()
 	pages.Handle("/signin", hosted)
 	pages.Handle("/signin/", hosted)
+	pages.Handle("/account", hosted)
+	pages.Handle("/account/", hosted)
 	if p.Pages != nil {
 		more, err := p.Pages(house)
 		if err != nil {
