@@ -15,6 +15,7 @@ const (
 	UnsupportedGrantType     Code = "unsupported_grant_type"
 	UnsupportedResponseType  Code = "unsupported_response_type"
 	RequestNotSupported      Code = "request_not_supported"
+	InvalidDPoPProof         Code = "invalid_dpop_proof"
 	InvalidRequestURI        Code = "invalid_request_uri"
 	RequestURINotSupported   Code = "request_uri_not_supported"
 	RegistrationNotSupported Code = "registration_not_supported"

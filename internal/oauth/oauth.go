@@ -103,7 +103,7 @@ type Grant struct {
 	AMR      []string
 	ACR      string
 	Session  string // the browser session it was given in: sid of the ID tokens; empty if there was none
-	Key      string // the thumbprint of the key that its tokens are bound to (RFC 9449); empty: bearer tokens
+	Key      string // the thumbprint of the key that its code or refresh tokens are bound to (RFC 9449), or empty
 	Created  time.Time
 	Expires  time.Time // no token of the family outlives it
 	Revoked  bool

@@ -60,9 +60,31 @@ type AccessToken struct {
 	AuthTime int64        `json:"auth_time,omitempty"`
 	ACR      string       `json:"acr,omitempty"`
 	Subject  string       `json:"sub"`
+	Bound    *Bound       `json:"cnf,omitempty"` // nothing: whoever has the token may use it
 
 	Actor  *Actor         `json:"act,omitempty"` // who holds it on behalf of the user, after an exchange
 	Custom map[string]any `json:"-"`             // what the server adds
+}
+
+// Bound says by which key a token has to be accompanied (RFC 9449 6.1).
+type Bound struct {
+	Key string `json:"jkt"`
+}
+
+// BoundTo is nothing for no key.
+func BoundTo(key string) *Bound {
+	if key == "" {
+		return nil
+	}
+	return &Bound{key}
+}
+
+// Key is the thumbprint of the key that the token is bound to, or empty.
+func (t AccessToken) Key() string {
+	if t.Bound == nil {
+		return ""
+	}
+	return t.Bound.Key
 }
 
 // An IDToken is the claims of an ID token. Its subject is the user's id, which never changes hands.
@@ -130,7 +152,8 @@ type Issue struct {
 	Groups []string // the names of those that the user is in
 	Unique string   // part of the tokens' ids, random, without dots
 	Now    time.Time
-	First  bool // at the code, not at a refresh: then the nonce belongs in (OpenID Connect Core 12.2)
+	Key    string // that the access token is bound to, or empty
+	First  bool   // at the code, not at a refresh: then the nonce belongs in (OpenID Connect Core 12.2)
 }
 
 // subject is the login; for a client by itself there is nobody but the client.
@@ -147,7 +170,7 @@ func (i Issue) AccessToken() AccessToken {
 		Version: 1, ID: i.Grant.tokenID(accessPrefix, i.Unique), Issuer: i.Issuer, Audience: i.Server.Audience,
 		Issued: i.Now.Unix(), Expires: i.ends(i.Server.Access).Unix(),
 		Client: i.Grant.Client, User: i.Grant.User, Scopes: i.Scopes,
-		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, Subject: i.subject(),
+		AuthTime: unix(i.Grant.AuthTime), ACR: i.Grant.ACR, Subject: i.subject(), Bound: BoundTo(i.Key),
 		Custom: i.custom(InAccess),
 	}
 }

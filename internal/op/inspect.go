@@ -26,6 +26,7 @@ type found struct {
 	issued  time.Time
 	expires time.Time
 	refresh secret.Digest
+	key     string // that it is bound to
 }
 
 type kind string
@@ -48,7 +49,7 @@ func (a *API) look(c *call, token string) (found, error) {
 		grant, _ := at.Grant()
 		return found{
 			kind: access, client: at.Client, grant: grant, user: at.User, id: at.ID, subject: at.Subject, aud: at.Audience,
-			scopes: at.Scopes, issued: time.Unix(at.Issued, 0), expires: time.Unix(at.Expires, 0),
+			scopes: at.Scopes, issued: time.Unix(at.Issued, 0), expires: time.Unix(at.Expires, 0), key: at.Key(),
 		}, nil
 	}
 	if err != errToken {
@@ -84,7 +85,7 @@ func (a *API) lookRefresh(c *call, token string) (f found, err error) {
 		if r.Used.IsZero() && !g.Revoked && now.Before(r.Expires) && now.Before(g.Expires) && g.Server == c.realm.ID {
 			f = found{
 				kind: refresh, client: g.Client, grant: g.ID, user: g.User, id: string(g.ID), subject: string(g.User),
-				aud: c.realm.Audience, scopes: g.Scopes, issued: r.Created, expires: r.Expires, refresh: digest,
+				aud: c.realm.Audience, scopes: g.Scopes, issued: r.Created, expires: r.Expires, refresh: digest, key: g.Key,
 			}
 		}
 		return nil
@@ -123,9 +124,13 @@ func (a *API) introspect(c *call) (reply, error) {
 	answer := introspection{
 		Active: true, Scope: strings.Join(token.scopes, " "), Client: token.client, Username: user.Login, Subject: token.subject,
 		Audience: token.aud, Issuer: c.realm.issuer, ID: token.id, User: token.user, Issued: token.issued.Unix(), Expires: token.expires.Unix(),
+		Bound: oauth.BoundTo(token.key),
 	}
 	if token.kind == access {
 		answer.Type = "Bearer"
+		if token.key != "" {
+			answer.Type = "DPoP"
+		}
 	}
 	return jsonReply(answer), nil
 }
@@ -144,6 +149,7 @@ type introspection struct {
 	Issuer   string         `json:"iss"`
 	ID       string         `json:"jti"`
 	User     ident.UserID   `json:"uid,omitempty"`
+	Bound    *oauth.Bound   `json:"cnf,omitempty"` // RFC 9449 6.2
 }
 
 // alive returns the user of a token that was not revoked, if it has one.

@@ -31,6 +31,9 @@ func (a *API) interact(c *call) (reply, error) {
 	if !client.AllowsRedirect(redirect) {
 		return reply{}, invalidRequest("The 'redirect_uri' is not registered for this client.")
 	}
+	if c.key, err = a.proof(c, ""); err != nil {
+		return reply{}, err
+	}
 	request, err := a.requested(c, client)
 	if err != nil {
 		return reply{}, err
@@ -89,8 +92,12 @@ func (a *API) requested(c *call, client oauth.Client) (flow.Request, error) {
 	if err != nil {
 		return flow.Request{}, err
 	}
+	key, err := c.wanted()
+	if err != nil {
+		return flow.Request{}, err
+	}
 	return flow.Request{
-		Server: c.realm.ID, Client: client.ID, Redirect: p["redirect_uri"], Scopes: scopes, State: p["state"], Nonce: p["nonce"],
+		Key: key, Server: c.realm.ID, Client: client.ID, Redirect: p["redirect_uri"], Scopes: scopes, State: p["state"], Nonce: p["nonce"],
 		Challenge: p["code_challenge"], ACR: acr, MaxAge: age,
 	}, nil
 }

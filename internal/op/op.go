@@ -167,6 +167,7 @@ type call struct {
 	*http.Request
 	realm  *realm
 	params params
+	key    string // thumbprint of the key that the caller has proved to have (RFC 9449), or empty
 }
 
 // A reply is an answer to be written.
@@ -224,7 +225,7 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return rt.do(&call{r, realm, params})
+	return rt.do(&call{Request: r, realm: realm, params: params})
 }
 
 // Shared by all answers; nobody may write into them.

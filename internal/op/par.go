@@ -41,7 +41,11 @@ func (a *API) par(c *call) (reply, error) {
 	if !client.AllowsRedirect(redirect) {
 		return reply{}, invalidRequest("The 'redirect_uri' is not registered for this client.")
 	}
-	if _, err := a.admit(c, client); err != nil {
+	if c.key, err = a.proof(c, ""); err != nil {
+		return reply{}, err
+	}
+	in, err := a.admit(c, client)
+	if err != nil {
 		return reply{}, err
 	}
 	kept := maps.Clone(c.params)
@@ -49,6 +53,9 @@ func (a *API) par(c *call) (reply, error) {
 		delete(kept, proof)
 	}
 	kept["client_id"] = string(client.ID)
+	if in.Key != "" {
+		kept["dpop_jkt"] = in.Key
+	}
 	ctx, value := c.Context(), secret.Random()
 	err = a.Store.Update(ctx, func(tx store.Tx) error {
 		return tx.AddPushed(ctx, store.Pushed{

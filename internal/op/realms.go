@@ -154,6 +154,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		TokenSigned         []string          `json:"token_endpoint_auth_signing_alg_values_supported"`
 		IntrospectionSigned []string          `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 		RevocationSigned    []string          `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+		ProofSigned         []string          `json:"dpop_signing_alg_values_supported"`
 		AuthorizationISS    bool              `json:"authorization_response_iss_parameter_supported"`
 		ClaimsParameter     bool              `json:"claims_parameter_supported"`
 		RequestParameter    bool              `json:"request_parameter_supported"`
@@ -182,7 +183,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		TokenAuth:           methods, IntrospectionAuth: methods, RevocationAuth: methods,
 		Prompts:      oauth.Prompts,
 		FrontChannel: true, FrontChannelSession: true, BackChannel: true, BackChannelSession: true,
-		TokenSigned: signed, IntrospectionSigned: signed, RevocationSigned: signed,
+		TokenSigned: signed, IntrospectionSigned: signed, RevocationSigned: signed, ProofSigned: keys.ProofAlgorithms(),
 		AuthorizationISS: true,
 	})
 	if err != nil {

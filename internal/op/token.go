@@ -21,10 +21,6 @@ import (
 // spent code is not lost to a database that is away, the signing key is fetched first; should signing
 // fail nevertheless, the grant is taken back in the open (see [API.lost]).
 func (a *API) token(c *call) (reply, error) {
-	if c.Header.Get("DPoP") != "" {
-		// Ignoring the proof would hand out bearer tokens to a client that believes them bound (S-66).
-		return reply{}, invalidRequest("DPoP is not supported by this server.")
-	}
 	asked, err := c.params.need("grant_type")
 	if err != nil {
 		return reply{}, err
@@ -49,6 +45,12 @@ func (a *API) token(c *call) (reply, error) {
 	}
 	if err := c.realm.Permits(client.ID, oauth.GrantType(asked), nil); err != nil {
 		return reply{}, err
+	}
+	if c.key, err = a.proof(c, ""); err != nil {
+		return reply{}, err
+	}
+	if c.key == "" && client.BindsTokens {
+		return reply{}, badProof("is missing: the tokens of this client are bound to a key")
 	}
 	signer, err := a.Keys.Signer(c.Context())
 	if err != nil {
@@ -113,7 +115,7 @@ func (a *API) redeem(c *call, kind codeKind, client oauth.Client, signer keys.Si
 		if groups, err = groupsOf(ctx, tx, user.ID, c.realm.SaysGroups(grant.Scopes)); err != nil {
 			return err
 		}
-		grant.Created, grant.Expires = now, ends(c.realm.Server, grant, now)
+		grant.Created, grant.Expires, grant.Key = now, ends(c.realm.Server, grant, now), c.binding(client)
 		if err := tx.AddGrant(ctx, grant); err != nil {
 			return err
 		}
@@ -149,6 +151,8 @@ func (k codeKind) judge(c *call, client oauth.Client, code store.Code, now time.
 		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The 'redirect_uri' is not the one that the sign-in began with."}
 	case !oauth.Proves(c.params["code_verifier"], code.PKCE):
 		return oauth.ErrPKCE
+	case code.Grant.Key != "" && code.Grant.Key != c.key:
+		return errKey("code")
 	}
 	return nil
 }
@@ -189,6 +193,9 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 			if again, err = "given again", a.forgive(c, tx, old, next, now); err != nil {
 				return err
 			}
+		}
+		if grant.Key != "" && grant.Key != c.key {
+			return errKey("refresh token") // and nothing is spent: who found it cannot take it from who has the key
 		}
 		if grant.Revoked || !now.Before(old.Expires) || !now.Before(grant.Expires) {
 			return oauth.ErrRefresh
@@ -253,7 +260,7 @@ type issuance struct {
 func (a *API) issue(c *call, signer keys.Signer, i issuance) (reply, error) {
 	claims := oauth.Issue{
 		Server: c.realm.Server, Issuer: c.realm.issuer, Org: c.realm.org, Grant: i.grant, Scopes: i.scopes, User: i.user, Groups: i.groups,
-		Unique: ident.NewID(""), Now: i.now, First: i.first,
+		Unique: ident.NewID(""), Now: i.now, Key: c.key, First: i.first,
 	}
 	access := claims.AccessToken()
 	answer := struct {
@@ -264,6 +271,9 @@ func (a *API) issue(c *call, signer keys.Signer, i issuance) (reply, error) {
 		Refresh string `json:"refresh_token,omitempty"`
 		ID      string `json:"id_token,omitempty"`
 	}{Type: "Bearer", Expires: access.Expires - access.Issued, Scope: strings.Join(i.scopes, " ")}
+	if c.key != "" {
+		answer.Type = "DPoP"
+	}
 	var err error
 	if answer.Access, err = signer.Sign(access); err != nil {
 		return reply{}, a.lost(c, i.grant, err)

@@ -327,7 +327,7 @@ func TestS57_Parameters(t *testing.T) {
 		"implicit":                   {body: encode("grant_type", "implicit", "client_id", appID), status: 400, code: oauth.UnsupportedGrantType},
 		"no code":                    {body: encode("grant_type", "authorization_code", "client_id", appID), status: 400, code: oauth.InvalidRequest},
 		"not the client's grant":     {body: encode("grant_type", "interaction_code", "interaction_code", "x", "client_id", "0oa1limited"), status: 400, code: oauth.UnauthorizedClient},
-		"a DPoP proof":               {body: good(), header: header{"DPoP": "eyJ"}, status: 400, code: oauth.InvalidRequest},
+		"a DPoP proof":               {body: good(), header: header{"DPoP": "eyJ"}, status: 400, code: oauth.InvalidDPoPProof},
 		"no body":                    {body: "", status: 400, code: oauth.InvalidRequest},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,24 +14,67 @@ import (
 
 // userinfo tells an application about the person behind its access token.
 func (a *API) userinfo(c *call) (reply, error) {
-	value, err := bearer(c)
+	way, value, err := presented(c)
 	if err != nil {
 		return reply{}, err
 	}
 	token, err := a.access(c, value)
 	if err != nil {
-		return reply{}, challenged(err)
+		return reply{}, way.challenged(err)
+	}
+	if way, err = a.accompanied(c, way, value, token); err != nil {
+		return reply{}, way.challenged(err)
 	}
 	if !token.Has(oauth.ScopeOpenID) {
-		return reply{}, challenged(&oauth.Error{Code: oauth.InsufficientScope, Description: "The access token was not issued with the scope 'openid'."})
+		return reply{}, way.challenged(&oauth.Error{Code: oauth.InsufficientScope, Description: "The access token was not issued with the scope 'openid'."})
 	}
 	who, err := a.holder(c, token)
 	if err != nil {
-		return reply{}, challenged(err)
+		return reply{}, way.challenged(err)
 	}
 	info := oauth.NewUserInfo(who.user, who.phone, token.Scopes)
 	info.Groups = who.groups
 	return jsonReply(info), nil
+}
+
+// A scheme is how an access token is shown.
+type scheme string
+
+const (
+	byBearer scheme = "Bearer"
+	byDPoP   scheme = "DPoP"
+)
+
+// presented takes the token as whichever scheme has it.
+func presented(c *call) (scheme, string, error) {
+	way, value, _ := strings.Cut(c.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(way, string(byDPoP)) || strings.TrimSpace(value) == "" {
+		value, err := bearer(c)
+		return byBearer, value, err
+	}
+	if c.params["access_token"] != "" {
+		return byDPoP, "", byDPoP.challenged(invalidRequest("The access token was sent in two ways at once."))
+	}
+	return byDPoP, strings.TrimSpace(value), nil
+}
+
+// accompanied judges whether a token that is bound to a key comes with a proof by that key, in the scheme for it,
+// and one that is not does not pretend to be (RFC 9449 7). It returns the scheme to challenge with.
+func (a *API) accompanied(c *call, way scheme, value string, token oauth.AccessToken) (scheme, error) {
+	bound := token.Key()
+	if (way == byDPoP) != (bound != "") {
+		return byDPoP, errToken
+	}
+	key, err := a.proof(c, value)
+	switch {
+	case err != nil:
+		return byDPoP, err
+	case key == "" && bound != "":
+		return byDPoP, badProof("is missing")
+	case key != bound:
+		return byDPoP, errToken
+	}
+	return way, nil
 }
 
 // bearer takes the token from the header or from the body of a POST, never from the URL (RFC 6750 2, S-61).
@@ -54,12 +97,21 @@ func bearer(c *call) (string, error) {
 }
 
 // challenged adds what RFC 6750 3 wants in the header; okta-auth-js reads the error from there and not from the body.
-func challenged(err error) error {
+func challenged(err error) error { return byBearer.challenged(err) }
+
+func (s scheme) challenged(err error) error {
 	var e *oauth.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	return &refusal{said: e, challenge: `Bearer error="` + string(e.Code) + `", error_description="` + e.Description + `"`}
+	r := &refusal{said: e, challenge: string(s) + ` error="` + string(e.Code) + `", error_description="` + e.Description + `"`}
+	if s == byDPoP {
+		r.challenge += `, algs="` + strings.Join(keys.ProofAlgorithms(), " ") + `"` // RFC 9449 7.1
+	}
+	if e.Code == oauth.InvalidDPoPProof {
+		r.status = http.StatusUnauthorized
+	}
+	return r
 }
 
 // errToken does not say which of the reasons it was: whoever shows a token that is none learns nothing.

@@ -143,6 +143,7 @@ type App struct {
 	AuthenticateAtInteract *bool             `yaml:"authenticate_at_interact,omitempty" json:"authenticate_at_interact,omitempty"`
 	SecretDigests          []string          `yaml:"secret_digests,omitempty" json:"secret_digests,omitempty"` // not there: as they are
 	Keys                   KeySet            `yaml:"keys,omitempty" json:"keys,omitempty"`                     // what it signs with, in place of a secret
+	BindTokens             bool              `yaml:"dpop_bound_access_tokens,omitempty" json:"dpop_bound_access_tokens,omitempty"`
 	RequirePushed          bool              `yaml:"require_pushed_authorization_requests,omitempty" json:"require_pushed_authorization_requests,omitempty"`
 }
 
@@ -303,7 +304,7 @@ func AppOf(c oauth.Client) App {
 	a := App{
 		ID: string(c.ID), Name: c.Label, Type: Public, Disabled: c.Disabled, GrantTypes: c.Grants, RedirectURIs: c.Redirects,
 		PostLogoutURIs: c.PostLogout, Origins: c.Origins, Scopes: c.Scopes, Policy: Policy(c.Policy),
-		Keys: KeySet(c.Keys), RequirePushed: c.RequiresPAR,
+		Keys: KeySet(c.Keys), RequirePushed: c.RequiresPAR, BindTokens: c.BindsTokens,
 	}
 	if c.Confidential() {
 		at := c.AuthenticatesAtInteract
@@ -319,7 +320,7 @@ func AppOf(c oauth.Client) App {
 func (a App) onto(c oauth.Client) oauth.Client {
 	c.Label, c.Disabled, c.Grants, c.Redirects = a.Name, a.Disabled, a.GrantTypes, a.RedirectURIs
 	c.PostLogout, c.Origins, c.Scopes, c.Policy = a.PostLogoutURIs, a.Origins, a.Scopes, policy.Policy(a.Policy)
-	c.Keys, c.RequiresPAR = string(a.Keys), a.RequirePushed
+	c.Keys, c.RequiresPAR, c.BindsTokens = string(a.Keys), a.RequirePushed, a.BindTokens
 	c.AuthenticatesAtInteract = a.AuthenticateAtInteract != nil && *a.AuthenticateAtInteract
 	return c
 }

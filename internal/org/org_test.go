@@ -896,3 +896,22 @@ func TestS58_KeysInAFile(t *testing.T) {
 		}
 	}
 }
+
+// TestHowAnAppAsksComesFromTheFile: pushed requests, and tokens that are bound to a key.
+func TestHowAnAppAsksComesFromTheFile(t *testing.T) {
+	o := over(openSQLite(t))
+	const text = "apps:\n  - {name: Portal, type: public, redirect_uris: [https://portal.example/], policy: {require: [password]}"
+	apply(t, o, text+", require_pushed_authorization_requests: true, dpop_bound_access_tokens: true}\n", org.How{})
+	c, err := o.App(ctx, "Portal")
+	must(t, err)
+	if !c.RequiresPAR || !c.BindsTokens {
+		t.Errorf("%+v", c)
+	}
+	if p := apply(t, o, export(t, o), org.How{}); len(p.Changes) != 0 {
+		t.Errorf("the export is not what is there: %s", p)
+	}
+	apply(t, o, text+"}\n", org.How{})
+	if c, err = o.App(ctx, "Portal"); err != nil || c.RequiresPAR || c.BindsTokens {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

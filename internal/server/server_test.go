@@ -403,7 +403,8 @@ func TestS42_CORS(t *testing.T) {
 			if got.StatusCode != http.StatusOK {
 				t.Errorf("idx.md 3.3: refused with %d: a browser withholds the answer by itself", got.StatusCode)
 			}
-			if exposed := got.Header.Get("Access-Control-Expose-Headers"); (test.allowed != "") != strings.Contains(exposed, "x-okta-request-id") {
+			if exposed := got.Header.Get("Access-Control-Expose-Headers"); (test.allowed != "") != strings.Contains(exposed, "x-okta-request-id") ||
+				(test.allowed != "") != strings.Contains(exposed, "www-authenticate") {
 				t.Errorf("exposed are %q", exposed)
 			}
 
@@ -421,6 +422,10 @@ func TestS42_CORS(t *testing.T) {
 			}
 			if h := got.Header.Get("Access-Control-Allow-Headers"); (test.allowed != "") != (h == "content-type, x-okta-user-agent-extended, x-mine") {
 				t.Errorf("allowed headers are %q", h)
+			}
+			got = r.do(request(http.MethodOptions, test.path, append(headers, "Access-Control-Request-Method", "POST")...))
+			if h := got.Header.Get("Access-Control-Allow-Headers"); (test.allowed != "") != strings.Contains(h, "dpop") {
+				t.Errorf("RFC 9449: allowed headers are %q", h)
 			}
 			if m := got.Header.Get("Access-Control-Allow-Methods"); test.allowed != "" && m != "GET, POST, DELETE, OPTIONS" {
 				t.Errorf("allowed methods are %q", m)
