@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
@@ -13,17 +14,18 @@ import (
 )
 
 type appCommand struct {
-	Add          appAdd          `cmd:"" help:"Register an application. The secret of a confidential one is made here and shown once."`
-	Show         appShow         `cmd:"" help:"Show an application."`
-	List         appList         `cmd:"" help:"List the applications."`
-	Set          appSet          `cmd:"" help:"Change an application. A list that is given replaces the one before."`
-	Delete       appDelete       `cmd:"" help:"Remove an application, and end all tokens that it has."`
-	RotateSecret appRotateSecret `cmd:"" help:"Give an application a new secret; the one before stays good until --finish."`
+	Add               appAdd               `cmd:"" help:"Register an application. The secret of a confidential one is made here and shown once."`
+	Show              appShow              `cmd:"" help:"Show an application."`
+	List              appList              `cmd:"" help:"List the applications."`
+	Set               appSet               `cmd:"" help:"Change an application. A list that is given replaces the one before."`
+	Delete            appDelete            `cmd:"" help:"Remove an application, and end all tokens that it has."`
+	RegistrationToken appRegistrationToken `cmd:"" help:"Make a token with which applications register themselves at {origin}/oauth2/v1/clients. It is shown once."`
+	RotateSecret      appRotateSecret      `cmd:"" help:"Give an application a new secret; the one before stays good until --finish."`
 }
 
 // settings are what can be said of an application.
 type settings struct {
-	GrantType              []string `help:"interaction_code, refresh_token."`
+	GrantType              []string `help:"authorization_code, interaction_code, refresh_token, client_credentials, or the URN of the device grant or of token exchange."`
 	RedirectURI            []string `name:"redirect-uri" sep:"none" help:"Where people go after signing in; may be said several times."`
 	PostLogoutRedirectURI  []string `name:"post-logout-redirect-uri" sep:"none" help:"Where people may go after signing out."`
 	Origin                 []string `sep:"none" help:"Whose pages may call us, like https://app.example."`
@@ -187,4 +189,31 @@ func (c appRotateSecret) Run(ctx context.Context, out io.Writer) error {
 		step = org.AtOnce
 	}
 	return c.about(ctx, out, func(o *org.Org) (oauth.Client, secret.Text, error) { return o.RotateSecret(ctx, c.App, step) })
+}
+
+type appRegistrationToken struct {
+	managed
+	For  time.Duration `default:"24h" help:"How long it is good."`
+	Uses int           `default:"1" help:"How many applications may register with it."`
+}
+
+// Run makes a token for registrations.
+func (c appRegistrationToken) Run(ctx context.Context, out io.Writer) error {
+	return c.with(ctx, func(o *org.Org) error {
+		value, made, err := o.NewRegistrationToken(ctx, c.For, c.Uses)
+		if err != nil {
+			return err
+		}
+		shown := struct {
+			Token   string    `json:"registration_token"`
+			Expires time.Time `json:"expires"`
+			Uses    int       `json:"uses"`
+		}{value.Reveal(), made.Expires, made.Uses}
+		return c.answer(out, shown, func(t *tabwriter.Writer) {
+			line(t, "registration token", shown.Token)
+			line(t, "", "It is shown once and kept nowhere.")
+			line(t, "expires", shown.Expires.Format(time.RFC3339))
+			line(t, "uses", fmt.Sprint(shown.Uses))
+		})
+	})
 }

@@ -247,3 +247,25 @@ func TestImportSurvivesKill9(t *testing.T) {
 		t.Errorf("the ledger is for others to read: %v, %v", info.Mode(), err)
 	}
 }
+
+func TestARegistrationTokenIsMadeAtThePrompt(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, d *desk) {
+		var made struct {
+			Token   string    `json:"registration_token"`
+			Expires time.Time `json:"expires"`
+			Uses    int       `json:"uses"`
+		}
+		if err := json.Unmarshal([]byte(d.must("app", "registration-token", "--for", "2h", "--uses", "3", "--json")), &made); err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(made.Expires); len(made.Token) != 43 || made.Uses != 3 || left < time.Hour || left > 2*time.Hour {
+			t.Errorf("%d letters, %d uses, %s left", len(made.Token), made.Uses, left)
+		}
+		if out := d.must("app", "registration-token"); !strings.Contains(out, "shown once") {
+			t.Errorf("%s", out)
+		}
+		if _, complaint, status := d.run("", "app", "registration-token", "--uses", "0"); status == 0 || !strings.Contains(complaint, "uses") {
+			t.Errorf("status %d: %s", status, complaint)
+		}
+	})
+}

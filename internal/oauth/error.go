@@ -22,6 +22,8 @@ const (
 	LoginRequired            Code = "login_required"
 	InteractionRequired      Code = "interaction_required"
 	AccessDenied             Code = "access_denied"
+	InvalidClientMetadata    Code = "invalid_client_metadata" // RFC 7591 3.2.2, like the next
+	InvalidRedirectURI       Code = "invalid_redirect_uri"
 	InvalidTarget            Code = "invalid_target"        // RFC 8693 2.2.2
 	AuthorizationPending     Code = "authorization_pending" // RFC 8628 3.5, like the next two
 	SlowDown                 Code = "slow_down"

@@ -42,11 +42,12 @@ type Client struct {
 	Policy        policy.Policy
 	// AuthenticatesAtInteract: a confidential client proves itself there too. Off for clients that cannot (okta-idx-golang).
 	AuthenticatesAtInteract bool
-	Keys                    string // a JWK set of public keys: the client proves itself by private_key_jwt
-	RequiresPAR             bool   // authorization requests of this client are pushed (RFC 9126)
-	BindsTokens             bool   // and its tokens are bound to a key (RFC 9449)
-	FrontChannelLogout      string // where the browser tells it that a session ended, or empty
-	BackChannelLogout       string // where we do, or empty
+	Keys                    string        // a JWK set of public keys: the client proves itself by private_key_jwt
+	RequiresPAR             bool          // authorization requests of this client are pushed (RFC 9126)
+	BindsTokens             bool          // and its tokens are bound to a key (RFC 9449)
+	FrontChannelLogout      string        // where the browser tells it that a session ended, or empty
+	BackChannelLogout       string        // where we do, or empty
+	Registration            secret.Digest // of the token with which it changes what is registered of it; zero: an operator added it
 	Disabled                bool
 	Created                 time.Time
 }

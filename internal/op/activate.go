@@ -53,7 +53,7 @@ var activateTemplate = template.Must(template.New("activate").Parse(`<!doctype h
 </html>
 `))
 
-const activateStyle = pageStyle + `input,button{font:inherit;padding:.5rem .75rem}input{letter-spacing:.1em;text-transform:uppercase}`
+const activateStyle = pageStyle + `input{letter-spacing:.1em;text-transform:uppercase}`
 
 // activatePolicy lets the forms go to us and nowhere else.
 var activatePolicy = "default-src 'none'; style-src " + hashOf(activateStyle) + "; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"

@@ -84,7 +84,7 @@ func TestTokenExchangeIsRefused(t *testing.T) {
 	o.server("twin2", twin)
 	o.server("closed", func(s *oauth.Server) { s.Rules = []oauth.Rule{{Apps: []oauth.ClientID{appID}}} })
 	elsewhere := decode[tokens](o.redeemAt("/oauth2/other/", o.code(appID, "openid", of("other"))).ok())
-	bound := decode[tokens](o.redeem(o.code(appID, "openid", func(c *store.Code) { c.Grant.Key = "thumbprint" })).ok())
+	bound := o.bound(newECKey(), "openid")
 	revoked := o.signIn("openid")
 	o.form(base+"v1/revoke", nil, "client_id", appID, "token", revoked.Access).ok()
 	for name, test := range map[string]struct {

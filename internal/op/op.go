@@ -22,6 +22,7 @@ import (
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/org"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
@@ -46,6 +47,8 @@ type Config struct {
 	// codes that were typed by who did it; nil counts none.
 	Devices   *device.Desk
 	CountCode func(ctx context.Context, what string) (limit.Reading, error)
+
+	Apps *org.Org // where applications register themselves; nil: they do not
 }
 
 // Engine runs sign-ins for requests that were checked.
@@ -105,6 +108,8 @@ func New(c Config) *API {
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{methods: get, do: a.metadata}))
 	a.mux.HandleFunc("/login/token/redirect", a.serve(route{methods: get, do: a.arrive, reader: person, bare: true}))
 	a.mux.HandleFunc(hereAddress, a.serve(route{methods: get, do: a.here, reader: person, bare: true}))
+	a.mux.HandleFunc(registration, a.serve(route{methods: post, do: a.register, bare: true, json: true}))
+	a.mux.HandleFunc(registration+"/{id}", a.serve(route{methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete}, do: a.registrations, bare: true, json: true}))
 	a.mux.HandleFunc(activation, a.serve(route{methods: both, do: a.activate, reader: person, bare: true}))
 	a.mux.HandleFunc("/", a.serve(route{}))
 	return a
@@ -115,6 +120,7 @@ type route struct {
 	methods []string
 	do      func(*call) (reply, error)
 	reader  reader // of its errors
+	json    bool   // its body is JSON, which it reads itself
 	bare    bool   // it is no server's: whose request it is, is found out later
 }
 
@@ -220,6 +226,9 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 		if realm, err = a.realms.find(r.Context(), cmp.Or(server, oauth.OrgServer)); err != nil {
 			return reply{}, err
 		}
+	}
+	if rt.json {
+		return rt.do(&call{Request: r, realm: realm})
 	}
 	params, err := read(r)
 	if err != nil {

@@ -22,6 +22,7 @@ type realm struct {
 	issuer    string
 	base      string // what its endpoints are below
 	org       string
+	register  string // where applications register themselves, or empty
 	discovery []byte
 	devices   bool // there is a device grant
 	etag      string
@@ -109,6 +110,9 @@ func (a *API) newRealm(s oauth.Server, org string, algorithms []string, clients 
 		s.Audience = a.Origin // the tokens of the organisation's own server are for us
 	}
 	r := &realm{Server: s, issuer: oauth.Issuer(a.Origin, s.ID), base: oauth.Base(a.Origin, s.ID), org: org, devices: a.letsDevicesIn(), clients: clients}
+	if a.Apps != nil {
+		r.register = a.Origin + registration
+	}
 	r.discovery = r.describe(algorithms)
 	r.etag = etag(r.discovery)
 	return r
@@ -134,6 +138,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		Revocation          string            `json:"revocation_endpoint"`
 		EndSession          string            `json:"end_session_endpoint"`
 		DeviceAuthorization string            `json:"device_authorization_endpoint,omitempty"`
+		Registration        string            `json:"registration_endpoint,omitempty"`
 		ResponseTypes       []string          `json:"response_types_supported"`
 		ResponseModes       []string          `json:"response_modes_supported"`
 		Grants              []oauth.GrantType `json:"grant_types_supported"`
@@ -170,6 +175,7 @@ func (r *realm) describe(algorithms []string) []byte {
 		Introspection:       r.base + "/v1/introspect",
 		Revocation:          r.base + "/v1/revoke",
 		EndSession:          r.base + "/v1/logout",
+		Registration:        r.register,
 		ResponseTypes:       []string{"code"},
 		ResponseModes:       oauth.ResponseModes,
 		Grants:              grants,

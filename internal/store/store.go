@@ -60,6 +60,7 @@ type Tx interface {
 	Codes
 	Proofs
 	Devices
+	Registrations
 	Grants
 	Sessions
 	SigningKeys
@@ -492,6 +493,21 @@ type Devices interface {
 	// SpendDevice uses up what was allowed, by one conditional statement; afterwards it is returned with ErrSpent.
 	// ErrNotFound if nothing was allowed.
 	SpendDevice(ctx context.Context, d secret.Digest, at time.Time) (Device, error)
+}
+
+// A Registration lets applications register themselves (RFC 7591), so many times.
+type Registration struct {
+	Digest  secret.Digest
+	Created time.Time
+	Expires time.Time
+	Uses    int // that are left
+}
+
+// Registrations keeps them.
+type Registrations interface {
+	AddRegistration(ctx context.Context, r Registration) error
+	// SpendRegistration uses it once, by one conditional statement; ErrNotFound if there is none, or none any more.
+	SpendRegistration(ctx context.Context, d secret.Digest, at time.Time) error
 }
 
 // A Refresh is a refresh token, as its digest.

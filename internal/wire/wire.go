@@ -31,6 +31,7 @@ import (
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/op"
+	"latchkey.dev/internal/org"
 	"latchkey.dev/internal/receipts"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/server"
@@ -169,6 +170,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Store: p.Store, Keys: ring, Secrets: p.Keys, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
 		Count:   h.counting("authorize", p.Rates.PerClient),
 		Devices: device.New(device.Config{Store: p.Store, Now: p.Now}), CountCode: h.counting("user code", p.Rates.PerCode),
+		Apps: org.New(org.Config{Store: p.Store, Passwords: p.Passwords, Now: p.Now, Actor: "registration"}),
 	})
 	pages := http.NewServeMux()
 	pages.Handle("/signin", hosted)

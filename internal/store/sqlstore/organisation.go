@@ -120,6 +120,7 @@ type clientRow struct {
 	BindsTokens   bool              `json:"binds_tokens,omitempty"`
 	FrontChannel  string            `json:"front_channel_logout,omitempty"`
 	BackChannel   string            `json:"back_channel_logout,omitempty"`
+	Registration  digest            `json:"registration,omitzero"`
 	Disabled      bool              `json:"disabled,omitempty"`
 }
 
@@ -133,7 +134,7 @@ func clientRowOf(c oauth.Client) clientRow {
 	r := clientRow{Label: c.Label, Redirects: c.Redirects, PostLogout: c.PostLogout, Origins: c.Origins, AnyLoopback: c.AnyLoopback,
 		Grants: c.Grants, Scopes: c.Scopes, Policy: policyRow(c.Policy), AtInteract: c.AuthenticatesAtInteract,
 		Keys: c.Keys, RequiresPAR: c.RequiresPAR, BindsTokens: c.BindsTokens, FrontChannel: c.FrontChannelLogout, BackChannel: c.BackChannelLogout,
-		Disabled: c.Disabled}
+		Registration: digest(c.Registration), Disabled: c.Disabled}
 	for _, d := range c.SecretDigests {
 		r.SecretDigests = append(r.SecretDigests, digest(d))
 	}
@@ -144,7 +145,7 @@ func (r clientRow) client(id oauth.ClientID, created time.Time) oauth.Client {
 	c := oauth.Client{ID: id, Label: r.Label, Redirects: r.Redirects, PostLogout: r.PostLogout, Origins: r.Origins, AnyLoopback: r.AnyLoopback,
 		Grants: r.Grants, Scopes: r.Scopes, Policy: policy.Policy(r.Policy), AuthenticatesAtInteract: r.AtInteract,
 		Keys: r.Keys, RequiresPAR: r.RequiresPAR, BindsTokens: r.BindsTokens, FrontChannelLogout: r.FrontChannel, BackChannelLogout: r.BackChannel,
-		Disabled: r.Disabled, Created: created}
+		Registration: secret.Digest(r.Registration), Disabled: r.Disabled, Created: created}
 	for _, d := range r.SecretDigests {
 		c.SecretDigests = append(c.SecretDigests, secret.Digest(d))
 	}

@@ -26,7 +26,7 @@ var transient = map[string]bool{"nodes": true}
 // (S-83): a code that was redeemed after it must not be good again.
 var voided = map[string]bool{
 	"flows": true, "challenges": true, "codes": true, "messages": true, "logouts": true, // sign-ins, their codes, and what is told of either
-	"pushed_requests": true, "devices": true,
+	"pushed_requests": true, "devices": true, "registrations": true,
 }
 
 // granted are those that are void unless the operator says otherwise: refresh tokens, the grants that they and all

@@ -28,6 +28,7 @@ var swept = []sweeping{
 	{"challenges", "id", "expires", 0},
 	{"codes", "digest", "expires", 0},
 	{"devices", "digest", "expires", 0},
+	{"registrations", "digest", "expires", 0},
 	{"refreshes", "digest", "expires", 0},
 	{"grants", "id", "expires", 0},
 	{"revoked_tokens", "jti", "expires", 0},
@@ -115,7 +116,7 @@ func (db *DB) Reset(ctx context.Context) error {
 		for _, table := range []string{"flows", "challenges", "failures", "sends", "messages", "pauses", "budgets", "charges", "enrollments", "users", "user_groups", "authenticators",
 			"clients", "servers", "codes", "grants", "refreshes", "revoked_tokens", "sessions", "logouts", "signing_keys", "audit_events", "audit_seals",
 			"password_failures", "source_failures", "known_devices", "request_counts",
-			"spent_proofs", "pushed_requests", "devices"} {
+			"spent_proofs", "pushed_requests", "devices", "registrations"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table, nil); err != nil {
 				return err
 			}

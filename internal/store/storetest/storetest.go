@@ -42,7 +42,7 @@ func Run(t *testing.T, home func(*testing.T) Home) {
 	for _, name := range slices.Sorted(maps.Keys(backups)) {
 		t.Run(name, func(t *testing.T) { backups[name](t, home(t), home(t)) })
 	}
-	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, requests, sends, messages, ledger, people, groups, organisation, codes, proofs, devices, grants, sessions, signingKeys, certificates, events, trail, sweeps} {
+	for _, part := range []map[string]func(*testing.T, store.DB){flows, challenges, failures, guesses, requests, sends, messages, ledger, people, groups, organisation, codes, proofs, devices, registrations, grants, sessions, signingKeys, certificates, events, trail, sweeps} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) { part[name](t, open(t, home(t))) })
 		}

@@ -1,4 +1,5 @@
--- Devices without a browser that wait until somebody lets them in from another one (RFC 8628).
+-- Devices without a browser that wait until somebody lets them in from another one (RFC 8628), and what lets
+-- applications register themselves (RFC 7591).
 
 -- +goose Up
 
@@ -20,3 +21,11 @@ CREATE TABLE devices (
 CREATE INDEX devices_by_end ON devices (expires);
 CREATE INDEX devices_by_user ON devices (user_id);
 CREATE INDEX devices_by_client ON devices (client_id);
+
+-- What lets applications register themselves (RFC 7591), each so many times.
+CREATE TABLE registrations (
+    digest  BYTEA   NOT NULL PRIMARY KEY,
+    created BIGINT  NOT NULL,
+    expires BIGINT  NOT NULL,
+    uses    INTEGER NOT NULL -- that are left
+);

@@ -1,0 +1,173 @@
+package org
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
+	"latchkey.dev/internal/store"
+)
+
+// Applications may register themselves (RFC 7591) if an operator gave them a token for it. They are held to what a file
+// is held to, and to less: they get no grant that needs no person, and the policy is not theirs to choose. Of what they
+// were given they may drop some later (RFC 7592), and add nothing but addresses.
+
+// ErrRegistrationToken does not say whether a token was unknown, over, used up or another application's.
+var ErrRegistrationToken = errors.New("org: this token registers nothing")
+
+// MaxRegistrationLife is how long a token may be good for registering.
+const MaxRegistrationLife = 90 * 24 * time.Hour
+
+// NewRegistrationToken makes a token with which applications register themselves. It is shown once.
+func (o *Org) NewRegistrationToken(ctx context.Context, life time.Duration, uses int) (secret.Text, store.Registration, error) {
+	var found flaws
+	if life < time.Minute || life > MaxRegistrationLife {
+		found.at("for", "%s is not between 1m and %s", Span(life), Span(MaxRegistrationLife))
+	}
+	if uses < 1 || uses > 1000 {
+		found.at("uses", "%d is not between 1 and 1000", uses)
+	}
+	if err := found.err(); err != nil {
+		return "", store.Registration{}, err
+	}
+	value, now := secret.Random(), o.Now().UTC()
+	r := store.Registration{Digest: secret.DigestOf(secret.RegistrationToken, value.Reveal()), Created: now, Expires: now.Add(life), Uses: uses}
+	return value, r, o.update(ctx, func(tx store.Tx) ([]audit.Event, error) {
+		return o.one(ctx, audit.RegistrationOpened, audit.Event{Reason: Span(life).String()}), tx.AddRegistration(ctx, r)
+	})
+}
+
+// ofThemselves are the grants that an application may register itself for: those that a person takes part in.
+var ofThemselves = []oauth.GrantType{oauth.InteractionCode, oauth.AuthorizationCode, oauth.RefreshToken, oauth.DeviceCode}
+
+// A Registered is an application that has just registered itself. Both secrets are shown once.
+type Registered struct {
+	oauth.Client
+	Secret secret.Text // of its own; or empty
+	Access secret.Text // to what is registered of it
+}
+
+// Register adds an application that brings a token for it. One that authenticates by its keys alone gets no secret.
+func (o *Org) Register(ctx context.Context, token secret.Text, a App, keysAlone bool) (Registered, error) {
+	a = a.whole()
+	a.Policy = Policy{Require: []ident.Kind{ident.Password, ident.Phone}}
+	r := Registered{Access: secret.Random()}
+	if a.Type == Confidential && !keysAlone {
+		r.Secret = secret.Random()
+	}
+	err := o.update(ctx, func(tx store.Tx) ([]audit.Event, error) {
+		if err := o.turn(ctx, tx); err != nil {
+			return nil, err
+		}
+		err := tx.SpendRegistration(ctx, secret.DigestOf(secret.RegistrationToken, token.Reveal()), o.Now())
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, ErrRegistrationToken
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := o.fitsItself(ctx, tx, oauth.Client{}, a); err != nil {
+			return nil, err
+		}
+		c := a.onto(oauth.Client{ID: oauth.ClientID(ident.NewID("0oa")), Created: o.Now().UTC()})
+		c.Registration = secret.DigestOf(secret.RegistrationToken, r.Access.Reveal())
+		if r.Secret != "" {
+			c.SecretDigests = []secret.Digest{secret.DigestOf(secret.ClientSecret, r.Secret.Reveal())}
+		}
+		r.Client = c
+		e := audit.Event{Client: string(c.ID), Target: "app " + c.Label, Reason: "registered itself"}
+		return o.one(ctx, audit.AppCreated, e), tx.PutClient(ctx, c)
+	})
+	return r, err
+}
+
+func (o *Org) fitsItself(ctx context.Context, tx store.Tx, c oauth.Client, a App) error {
+	for _, g := range a.GrantTypes {
+		if !slices.Contains(ofThemselves, g) {
+			return refuse("grant_types: %s is for applications that an operator adds", g)
+		}
+	}
+	return o.fits(ctx, tx, c, a)
+}
+
+// Registration finds an application that shows the token to what is registered of it.
+func (o *Org) Registration(ctx context.Context, id oauth.ClientID, access secret.Text) (c oauth.Client, err error) {
+	err = o.Store.View(ctx, func(tx store.Tx) error {
+		c, err = registered(ctx, tx, id, access)
+		return err
+	})
+	return c, err
+}
+
+func registered(ctx context.Context, tx store.Tx, id oauth.ClientID, access secret.Text) (oauth.Client, error) {
+	c, err := tx.Client(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return oauth.Client{}, ErrRegistrationToken
+	case err != nil:
+		return oauth.Client{}, err
+	case c.Disabled || c.Registration.IsZero() || !c.Registration.Equal(secret.DigestOf(secret.RegistrationToken, access.Reveal())):
+		return oauth.Client{}, ErrRegistrationToken
+	}
+	return c, nil
+}
+
+// ChangeRegistration replaces what is registered of an application, by itself. What an operator decides about (policy,
+// origins) stays, and so do its type and its secret.
+func (o *Org) ChangeRegistration(ctx context.Context, id oauth.ClientID, access secret.Text, a App) (done oauth.Client, err error) {
+	a = a.whole()
+	err = o.update(ctx, func(tx store.Tx) ([]audit.Event, error) {
+		if err := o.turn(ctx, tx); err != nil {
+			return nil, err
+		}
+		c, err := registered(ctx, tx, id, access)
+		if err != nil {
+			return nil, err
+		}
+		have := AppOf(c)
+		if a.Type != have.Type {
+			return nil, refuse("token_endpoint_auth_method: an application stays %s", have.Type)
+		}
+		if a.Keys != have.Keys {
+			return nil, refuse("jwks: cannot be changed; register again")
+		}
+		for _, g := range a.GrantTypes {
+			if !slices.Contains(have.GrantTypes, g) {
+				return nil, refuse("grant_types: %s was not registered; grants can be given up, not added", g)
+			}
+		}
+		for _, s := range a.Scopes {
+			if !slices.Contains(have.Scopes, s) {
+				return nil, refuse("scope: %s was not registered; scopes can be given up, not added", s)
+			}
+		}
+		want := have
+		want.Name, want.GrantTypes, want.Scopes, want.RedirectURIs, want.PostLogoutURIs = a.Name, a.GrantTypes, a.Scopes, a.RedirectURIs, a.PostLogoutURIs
+		if done = c; len(compare(have, want)) == 0 {
+			return nil, nil
+		}
+		if err := o.fits(ctx, tx, c, want); err != nil {
+			return nil, err
+		}
+		done = want.onto(c)
+		e := audit.Event{Client: string(c.ID), Target: "app " + done.Label, Reason: fieldNames(Change{Action: Alter, Fields: compare(have, want)})}
+		return o.one(ctx, audit.AppChanged, e), tx.PutClient(ctx, done)
+	})
+	return done, err
+}
+
+// EndRegistration removes an application, by itself, with all that was granted to it.
+func (o *Org) EndRegistration(ctx context.Context, id oauth.ClientID, access secret.Text) error {
+	return o.update(ctx, func(tx store.Tx) ([]audit.Event, error) {
+		c, err := registered(ctx, tx, id, access)
+		if err != nil {
+			return nil, err
+		}
+		return o.one(ctx, audit.AppDeleted, audit.Event{Client: string(c.ID), Target: "app " + c.Label, Reason: "by itself"}), dropApp(ctx, tx, c.ID)
+	})
+}
