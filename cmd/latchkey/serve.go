@@ -103,6 +103,7 @@ func partsOf(c config.Config, db store.DB, keys *secret.Keys, log *slog.Logger) 
 		Regions:       c.Countries.Regions(),
 		RevealUnknown: c.UnknownUsers == config.Reveal,
 		Flow:          limit.Flow(c.Flow),
+		Session:       limit.Session(c.Session),
 		Codes:         limit.Codes(c.Codes),
 		Sends:         c.Sends,
 		Guesses:       c.Limits.Guesses(),

@@ -33,10 +33,11 @@ type Config struct {
 	Countries    Countries    `yaml:"countries" doc:"Where texts may go: calling codes like 49, regions like JM. The code 1 is the United States and Canada; its islands are listed by region. An empty list is nowhere."` // nil is all, which only dev may (S-31)
 	UnknownUsers UnknownUsers `yaml:"unknown_users" doc:"hide: a name that nobody has meets the same answers as one that somebody has. reveal: sign-in says so."`
 
-	Flow   Flow        `yaml:"flow" doc:"How long an unfinished sign-in lives."`
-	Codes  Codes       `yaml:"codes" doc:"One-time codes."`
-	Sends  limit.Sends `yaml:"-"`
-	Limits Limits      `yaml:"limits" doc:"How often anybody may try and ask, before they have to wait."`
+	Flow    Flow        `yaml:"flow" doc:"How long an unfinished sign-in lives."`
+	Session Session     `yaml:"session" doc:"How long somebody stays signed in in a browser."`
+	Codes   Codes       `yaml:"codes" doc:"One-time codes."`
+	Sends   limit.Sends `yaml:"-"`
+	Limits  Limits      `yaml:"limits" doc:"How often anybody may try and ask, before they have to wait."`
 
 	Log       Log       `yaml:"log" doc:"What is written to standard error."`
 	Admin     Admin     `yaml:"admin" doc:"The listener for operators, apart from the public one."`
@@ -58,6 +59,12 @@ const (
 	Hide   UnknownUsers = "hide"
 	Reveal UnknownUsers = "reveal"
 )
+
+// Session is limit.Session, in the file.
+type Session struct {
+	Idle     time.Duration `yaml:"idle" doc:"without being used"`
+	Absolute time.Duration `yaml:"absolute" doc:"in all"`
+}
 
 // Flow is limit.Flow, in the file.
 type Flow struct {
@@ -84,6 +91,7 @@ func Default() Config {
 		Database:     defaultDatabase(),
 		UnknownUsers: Hide,
 		Flow:         Flow(limit.DefaultFlow()),
+		Session:      Session(limit.DefaultSession()),
 		Codes:        Codes(limit.DefaultCodes()),
 		Sends:        limit.DefaultSends(),
 		Messages:     defaultMessages(),
@@ -160,6 +168,8 @@ func (c Config) check(p *strict.Problems) {
 		name    string
 		is, max time.Duration
 	}{
+		{"session.idle", c.Session.Idle, c.Session.Absolute},
+		{"session.absolute", c.Session.Absolute, 30 * 24 * time.Hour},
 		{"flow.idle", c.Flow.Idle, c.Flow.Absolute},
 		{"flow.absolute", c.Flow.Absolute, 24 * time.Hour},
 		{"flow.code", c.Flow.Code, 10 * time.Minute},

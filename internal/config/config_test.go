@@ -46,6 +46,7 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 		"S-08 codes that live for an hour":              {config: served(), change: func(c *Config) { c.Codes.Lifetime = time.Hour }, want: []string{"codes.lifetime"}},
 		"S-09 a hundred tries":                          {config: served(), change: func(c *Config) { c.Codes.Tries = 100 }, want: []string{"codes.tries"}},
 		"S-10 no suspension":                            {config: served(), change: func(c *Config) { c.Codes.PerFactor = 0 }, want: []string{"codes:"}},
+		"S-40 a session idle for longer than it lives":  {config: served(), change: func(c *Config) { c.Session.Idle = 25 * time.Hour }, want: []string{"session.idle"}},
 		"S-18 idle is longer than absolute":             {config: served(), change: func(c *Config) { c.Flow.Idle = 3 * time.Hour }, want: []string{"flow.idle"}},
 		"two things at once":                            {config: served(), change: func(c *Config) { c.Data, c.Codes.Tries = "", 0 }, want: []string{"data:", "codes.tries"}},
 	}

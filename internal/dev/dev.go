@@ -102,6 +102,7 @@ func Open(ctx context.Context, p Parts) (*House, error) {
 		Regions:       p.Config.Countries.Regions(),
 		RevealUnknown: p.Config.UnknownUsers == config.Reveal,
 		Flow:          limit.Flow(p.Config.Flow),
+		Session:       limit.Session(p.Config.Session),
 		Codes:         limit.Codes(p.Config.Codes),
 		Sends:         p.Config.Sends,
 		Guesses:       p.Config.Limits.Guesses(),

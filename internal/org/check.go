@@ -282,6 +282,11 @@ func (a App) check() (found flaws) {
 	}
 	found = append(found, distinct("redirect_uris", a.RedirectURIs, redirectFlaw)...)
 	found = append(found, distinct("post_logout_redirect_uris", a.PostLogoutURIs, redirectFlaw)...)
+	for key, uri := range map[string]string{"frontchannel_logout_uri": a.FrontChannelLogout, "backchannel_logout_uri": a.BackChannelLogout} {
+		if flaw := logoutFlaw(uri); uri != "" && flaw != "" {
+			found.at(key, "%q %s", uri, flaw)
+		}
+	}
 	found = append(found, distinct("origins", a.Origins, originFlaw)...)
 	found = append(found, distinct("scopes", a.Scopes, func(scope string) string {
 		switch {
@@ -393,6 +398,17 @@ func redirectFlaw(uri string) string {
 	}
 	if u, err := url.Parse(uri); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		return "goes over the network without TLS: https, or http to this machine alone"
+	}
+	return ""
+}
+
+// logoutFlaw: a page that a browser loads, or an address that we call.
+func logoutFlaw(uri string) string {
+	if flaw := redirectFlaw(uri); flaw != "" {
+		return flaw
+	}
+	if u, err := url.Parse(uri); err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return "is no address on the web"
 	}
 	return ""
 }

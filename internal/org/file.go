@@ -144,6 +144,8 @@ type App struct {
 	SecretDigests          []string          `yaml:"secret_digests,omitempty" json:"secret_digests,omitempty"` // not there: as they are
 	Keys                   KeySet            `yaml:"keys,omitempty" json:"keys,omitempty"`                     // what it signs with, in place of a secret
 	BindTokens             bool              `yaml:"dpop_bound_access_tokens,omitempty" json:"dpop_bound_access_tokens,omitempty"`
+	FrontChannelLogout     string            `yaml:"frontchannel_logout_uri,omitempty" json:"frontchannel_logout_uri,omitempty"`
+	BackChannelLogout      string            `yaml:"backchannel_logout_uri,omitempty" json:"backchannel_logout_uri,omitempty"`
 	RequirePushed          bool              `yaml:"require_pushed_authorization_requests,omitempty" json:"require_pushed_authorization_requests,omitempty"`
 }
 
@@ -305,6 +307,7 @@ func AppOf(c oauth.Client) App {
 		ID: string(c.ID), Name: c.Label, Type: Public, Disabled: c.Disabled, GrantTypes: c.Grants, RedirectURIs: c.Redirects,
 		PostLogoutURIs: c.PostLogout, Origins: c.Origins, Scopes: c.Scopes, Policy: Policy(c.Policy),
 		Keys: KeySet(c.Keys), RequirePushed: c.RequiresPAR, BindTokens: c.BindsTokens,
+		FrontChannelLogout: c.FrontChannelLogout, BackChannelLogout: c.BackChannelLogout,
 	}
 	if c.Confidential() {
 		at := c.AuthenticatesAtInteract
@@ -321,6 +324,7 @@ func (a App) onto(c oauth.Client) oauth.Client {
 	c.Label, c.Disabled, c.Grants, c.Redirects = a.Name, a.Disabled, a.GrantTypes, a.RedirectURIs
 	c.PostLogout, c.Origins, c.Scopes, c.Policy = a.PostLogoutURIs, a.Origins, a.Scopes, policy.Policy(a.Policy)
 	c.Keys, c.RequiresPAR, c.BindsTokens = string(a.Keys), a.RequirePushed, a.BindTokens
+	c.FrontChannelLogout, c.BackChannelLogout = a.FrontChannelLogout, a.BackChannelLogout
 	c.AuthenticatesAtInteract = a.AuthenticateAtInteract != nil && *a.AuthenticateAtInteract
 	return c
 }

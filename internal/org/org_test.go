@@ -897,6 +897,27 @@ func TestS58_KeysInAFile(t *testing.T) {
 	}
 }
 
+func TestWhereAnAppIsToldOfLogoutsComesFromTheFile(t *testing.T) {
+	o := over(openSQLite(t))
+	const text = "apps:\n  - {name: Portal, type: public, redirect_uris: [https://portal.example/], policy: {require: [password]}"
+	apply(t, o, text+", frontchannel_logout_uri: https://portal.example/front, backchannel_logout_uri: https://portal.example/back}\n", org.How{})
+	c, err := o.App(ctx, "Portal")
+	must(t, err)
+	if c.FrontChannelLogout != "https://portal.example/front" || c.BackChannelLogout != "https://portal.example/back" {
+		t.Errorf("%+v", c)
+	}
+	if p := apply(t, o, export(t, o), org.How{}); len(p.Changes) != 0 {
+		t.Errorf("the export is not what is there: %s", p)
+	}
+	for _, uri := range []string{"http://portal.example/", "com.example.app:/out", "javascript:alert(1)", "https://portal.example/#x"} {
+		for _, key := range []string{"frontchannel_logout_uri", "backchannel_logout_uri"} {
+			if _, err := org.Read("org.yaml", []byte(text+", "+key+": \""+uri+"\"}\n")); err == nil || !strings.Contains(err.Error(), key) {
+				t.Errorf("%s: %s: %v", key, uri, err)
+			}
+		}
+	}
+}
+
 // TestHowAnAppAsksComesFromTheFile: pushed requests, and tokens that are bound to a key.
 func TestHowAnAppAsksComesFromTheFile(t *testing.T) {
 	o := over(openSQLite(t))
