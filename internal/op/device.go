@@ -108,7 +108,7 @@ func (a *API) redeemDevice(c *call, client oauth.Client, signer keys.Signer) (re
 		if groups, err = groupsOf(ctx, tx, user.ID, c.realm.SaysGroups(dev.Scopes)); err != nil {
 			return err
 		}
-		dev.Grant.Created, dev.Grant.Expires = now, ends(c.realm.Server, dev.Grant, now)
+		dev.Grant.Created, dev.Grant.Expires, dev.Grant.Key = now, ends(c.realm.Server, dev.Grant, now), c.binding(client)
 		if err := tx.AddGrant(ctx, dev.Grant); err != nil {
 			return err
 		}

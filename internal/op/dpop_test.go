@@ -321,3 +321,34 @@ func TestConfidentialClientsChangeKeys(t *testing.T) {
 		t.Errorf("%+v", alone)
 	}
 }
+
+// TestS66_ExchangedTokensAreBound to the key of the service, if it proves to have one.
+func TestS66_ExchangedTokensAreBound(t *testing.T) {
+	o := newGate(newOrg(t))
+	subject := o.signIn("openid offline_access").Access
+	a := o.form(base+"v1/token", o.atToken(otherKey()), "grant_type", string(oauth.TokenExchange), "subject_token", subject, "subject_token_type", oauth.AccessTokenType,
+		"scope", "openid", "client_id", gateID, "client_secret", webSecret).ok()
+	got := decode[tokens](a)
+	if cnf, _ := part(t, got.Access, 1)["cnf"].(map[string]any); got.Type != "DPoP" || cnf["jkt"] != jkt(t, otherKey()) {
+		t.Errorf("%s", a.Body)
+	}
+	o.userinfo(got.Access).refused(401, oauth.InvalidToken, "")
+	o.show(got.Access, o.proof(otherKey(), "GET", userinfoURL, claims{"ath": athOf(got.Access)})).ok()
+	o.exchangeToken(got.Access).refused(400, oauth.InvalidRequest, "")
+}
+
+// TestS66_DevicesBindTheirTokens: a device is a public client, whose refresh tokens belong to its key.
+func TestS66_DevicesBindTheirTokens(t *testing.T) {
+	onBothSofas(t, func(t *testing.T, s *sofa) {
+		w := s.wants("openid offline_access")
+		s.types(w.User, "continue")
+		got := decode[tokens](s.form(base+"v1/token", s.atToken(clientKey()), "grant_type", string(oauth.DeviceCode), "device_code", w.Device, "client_id", tvID).ok())
+		if got.Type != "DPoP" {
+			t.Errorf("%+v", got)
+		}
+		form := []string{"grant_type", "refresh_token", "refresh_token", got.Refresh, "client_id", tvID}
+		s.form(base+"v1/token", nil, form...).refused(400, oauth.InvalidGrant, "")
+		s.form(base+"v1/token", s.atToken(otherKey()), form...).refused(400, oauth.InvalidGrant, "")
+		s.form(base+"v1/token", s.atToken(clientKey()), form...).ok()
+	})
+}

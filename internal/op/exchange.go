@@ -50,6 +50,9 @@ func (a *API) exchange(c *call, client oauth.Client, signer keys.Signer) (reply,
 		Expires int64  `json:"expires_in"`
 		Scope   string `json:"scope"`
 	}{Issued: oauth.AccessTokenType, Type: "Bearer", Expires: access.Expires - access.Issued, Scope: strings.Join(scopes, " ")}
+	if c.key != "" {
+		answer.Type = string(byDPoP)
+	}
 	if answer.Access, err = signer.Sign(access); err != nil {
 		return reply{}, err // nothing is lost but a line in the log: nothing was used up
 	}
@@ -76,7 +79,8 @@ func (a *API) subject(c *call) (oauth.AccessToken, error) {
 		return oauth.AccessToken{}, invalidRequest("An 'actor_token' is not supported: the client itself is the actor.")
 	}
 	token, err := a.access(c, value)
-	if err == error(errToken) {
+	// A token that is bound to a key is worth nothing to whoever overhears it; one that anybody may bear must not come out of it.
+	if err == error(errToken) || err == nil && token.Key() != "" {
 		err = errSubject
 	}
 	return token, err
@@ -113,8 +117,7 @@ func (a *API) exchanged(c *call, client oauth.Client, subject oauth.AccessToken,
 		if err := inUse(c, tx, subject.Client); err != nil {
 			return err
 		}
-		// A token that is bound to a key is worth nothing to whoever overhears it; one that anybody may bear must not come out of it.
-		if user.Status != ident.Active || grant.Key != "" {
+		if user.Status != ident.Active {
 			return errSubject
 		}
 		groups, err := groupsOf(ctx, tx, user.ID, target.SaysGroups(scopes))
@@ -123,7 +126,7 @@ func (a *API) exchanged(c *call, client oauth.Client, subject oauth.AccessToken,
 		}
 		access, err = oauth.Issue{
 			Server: target.Server, Issuer: target.issuer, Org: target.org, Grant: grant, Scopes: scopes, User: user, Groups: groups,
-			Unique: ident.NewID(""), Now: a.Now().UTC(),
+			Unique: ident.NewID(""), Now: a.Now().UTC(), Key: c.key,
 		}.Exchanged(subject, client.ID)
 		if err != nil {
 			return err

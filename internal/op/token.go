@@ -272,7 +272,7 @@ func (a *API) issue(c *call, signer keys.Signer, i issuance) (reply, error) {
 		ID      string `json:"id_token,omitempty"`
 	}{Type: "Bearer", Expires: access.Expires - access.Issued, Scope: strings.Join(i.scopes, " ")}
 	if c.key != "" {
-		answer.Type = "DPoP"
+		answer.Type = string(byDPoP)
 	}
 	var err error
 	if answer.Access, err = signer.Sign(access); err != nil {
