@@ -80,16 +80,17 @@ const (
 
 // An accountPage is one of the account pages.
 type accountPage struct {
-	Title  string
-	Facts  []fact
-	Links  []link
-	Rows   []row
-	Empty  string // what it says instead of no rows
-	Submit string
-	Fields []field // of the form, if there is one
-	User   string  // whose password it asks for
-	All    string  // label of the button that ends all sessions
-	Back   string  // label of the link to the first account page
+	Title   string
+	Visitor string // whom it was drawn for: its forms act for nobody else
+	Facts   []fact
+	Links   []link
+	Rows    []row
+	Empty   string // what it says instead of no rows
+	Submit  string
+	Fields  []field // of the form, if there is one
+	User    string  // whose password it asks for
+	All     string  // label of the button that ends all sessions
+	Back    string  // label of the link to the first account page
 }
 
 type link struct{ Href, Icon, Title, About string }
@@ -141,7 +142,12 @@ func (s *Pages) visited(here string, next func(visit)) http.HandlerFunc {
 			s.cfg.SignIn(w, r, here, false)
 			return
 		}
-		next(visit{w: w, r: r, b: s.meet(w, r), session: session, here: here})
+		v := visit{w: w, r: r, b: s.meet(w, r), session: session, here: here}
+		if r.Method == http.MethodPost && !s.signed("visitor", v.b.id+" "+session, r.PostForm.Get("visitor")) {
+			http.Redirect(w, r, here, http.StatusSeeOther) // somebody else has signed in since the form was shown
+			return
+		}
+		next(v)
 	}
 }
 
@@ -186,6 +192,7 @@ func (s *Pages) account(v visit, make func(*page) *accountPage) {
 	pg := s.page(v.r)
 	pg.CSRF = s.csrf(v.b)
 	pg.Account = make(pg)
+	pg.Account.Visitor = s.sign("visitor", v.b.id+" "+v.session)
 	if said := v.r.URL.Query().Get("said"); pg.has(said) && s.signed("said", v.b.id+" "+v.here+" "+said, v.r.URL.Query().Get("by")) {
 		pg.Failed = !slices.Contains(goodNews, said)
 		if field := pg.Account.field(said); field != nil {

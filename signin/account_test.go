@@ -88,6 +88,9 @@ func withAccount(t testing.TB) (*hostedSite, *fakeAccount, *person) {
 		c.Account = a
 		c.Visitor = func(r *http.Request) (string, bool) {
 			c, err := r.Cookie("sid")
+			if err == nil && c.Value == "another" {
+				return "sesZ", true
+			}
 			return "sesA", err == nil && c.Value == "a"
 		}
 		c.SignIn = func(w http.ResponseWriter, r *http.Request, back string, fresh bool) {
@@ -216,6 +219,19 @@ func TestS41_AccountForms(t *testing.T) {
 	if len(a.calls) != 0 {
 		t.Errorf("the account was asked for %q", a.calls)
 	}
+	// A page that was left open acts for nobody who signed in after it was drawn.
+	for page, button := range map[string]string{"/account/password": "Change password", "/account/sessions": "Sign out everywhere"} {
+		p.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: "a", Path: "/"}})
+		action, values := p.open(page).form(button, nil)
+		values.Set("v.current", "a")
+		values.Set("v.next", "b")
+		p.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: "another", Path: "/"}})
+		p.post(action, values)
+	}
+	if len(a.calls) != 0 {
+		t.Errorf("the account was asked for %q", a.calls)
+	}
+	p.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: "a", Path: "/"}})
 	// No link from elsewhere puts words into the page's mouth.
 	p.open("/account?said=account.password.changed&by=AAAA").lacks("Your password is changed")
 	p.open("/account/password").press("Change password", password("old one", "new one")).sees("Your password is changed")

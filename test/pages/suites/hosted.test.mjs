@@ -1,0 +1,101 @@
+// The engine's own pages: an application somewhere else sends a browser there and gets it back, and people look after
+// their account.
+
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { suite } from '../lib/suite.mjs';
+
+// application is a server on another origin, which keeps the query that it was come back to with.
+async function application() {
+  const app = { arrived: null };
+  app.server = createServer((request, response) => {
+    const url = new URL(request.url, 'http://127.0.0.1');
+    if (url.pathname === '/callback') app.arrived = url.searchParams;
+    response.setHeader('Content-Type', 'text/html');
+    response.end('<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Application</title><main><h1>Welcome back</h1></main></html>');
+  });
+  await new Promise((listening) => app.server.listen(0, '127.0.0.1', listening));
+  app.callback = `http://127.0.0.1:${app.server.address().port}/callback`;
+  return app;
+}
+
+function authorize(env, app, more = {}) {
+  const verifier = randomBytes(32).toString('base64url');
+  return `${env.ISSUER}/v1/authorize?${new URLSearchParams({
+    client_id: env.CLIENT_ID, response_type: 'code', scope: 'openid profile', redirect_uri: app.callback, state: 'a-state-of-ours', nonce: 'n',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256', ...more,
+  })}`;
+}
+
+async function signIn({ v, server, env }, password = env.PASSWORD_ENROLLED) {
+  await server.empty();
+  await v.type('Username', env.USERNAME_ENROLLED);
+  await v.type('Password', password);
+  await v.press('Sign in');
+  await v.sees('Verify it’s you');
+  await v.press('Send code');
+  await v.sees('Enter your code');
+  await v.code(await server.code(env.PHONE_ENROLLED));
+}
+
+suite('hosted pages', [], (each) => {
+  each('from an application and back', async (at) => {
+    const { v, env } = at;
+    const app = await application();
+    try {
+      await v.open(authorize(env, app, { login_hint: env.USERNAME_ENROLLED }));
+      await v.sees('Sign in');
+      assert.equal(new URL(v.page.url()).origin, new URL(env.LATCHKEY_URL).origin);
+      assert.equal(await v.value('Username'), env.USERNAME_ENROLLED);
+      await signIn(at);
+      await v.sees('Welcome back'); // the policy of the page let the form lead here
+      assert.ok(app.arrived.get('code'), 'there is a code');
+      assert.equal(app.arrived.get('state'), 'a-state-of-ours');
+      assert.equal(app.arrived.get('iss'), env.ISSUER);
+      app.arrived = null;
+      await v.open(authorize(env, app));
+      await v.sees('Welcome back'); // who is signed in is asked nothing
+      assert.ok(app.arrived.get('code'));
+      await v.open(authorize(env, app, { prompt: 'login', ui_locales: 'pt de' }));
+      await v.sees('Anmelden');
+    } finally {
+      app.server.close();
+      app.server.closeAllConnections();
+    }
+  });
+
+  each('nothing to sign in to', async ({ v, env }) => {
+    await v.open(`${env.LATCHKEY_URL}/signin`);
+    await v.sees('There is nothing to sign in to here');
+  });
+
+  each('the account', async (at) => {
+    const { v, env } = at;
+    await v.open(`${env.LATCHKEY_URL}/account`);
+    await signIn(at);
+    await v.sees('Your account', env.USERNAME_ENROLLED, 'Recent sign-ins');
+    await v.follow(/Recent sign-ins/);
+    await v.sees('Recent sign-ins', '127.0.0.1');
+    await v.follow('Back to your account');
+    await v.follow(/Where you’re signed in/);
+    await v.sees('Where you’re signed in', 'This device');
+    await v.follow('Back to your account');
+    await v.follow(/Change your password/);
+    await v.sees('Change your password');
+    assert.equal(await v.page.getByRole('textbox', { name: /.*/ }).count(), 2, 'the username is for the password manager alone');
+    await v.type('Current password', env.PASSWORD_ENROLLED);
+    await v.type('New password', 'password1');
+    await v.press('Change password');
+    await v.sees('Change your password', 'That password is on lists of common passwords.');
+    await v.type('Current password', env.PASSWORD_ENROLLED);
+    await v.type('New password', 'seven purple lanterns');
+    await v.press('Change password');
+    await v.sees('Your account', 'Your password is changed');
+    await v.follow(/Where you’re signed in/);
+    await v.press('Sign out everywhere');
+    await v.sees('You’re signed out');
+    await v.open(`${env.LATCHKEY_URL}/account`);
+    await v.sees('Sign in');
+  });
+});
