@@ -24,6 +24,7 @@ func TestIntegratingShowsTheExamplesAsTheyAre(t *testing.T) {
 	shown := strings.Count(string(page), "```") / 2
 	for file, language := range map[string]string{
 		"pages/main.go": "go", "widget.html": "html", "java/src/main/java/Verify.java": "java",
+		"redirect.html": "html", "../test/openid-client/app.mjs": "js", "../test/go-oidc/app/main.go": "go",
 	} {
 		code, err := os.ReadFile(file)
 		if err != nil {

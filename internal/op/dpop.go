@@ -27,6 +27,8 @@ type proof struct {
 	Address string   `json:"htu"`
 	Issued  *float64 `json:"iat"`
 	Access  string   `json:"ath"`
+	From    float64  `json:"nbf"` // neither is asked for; a proof that brings one is held to it (RFC 7519 4.1)
+	Until   *float64 `json:"exp"`
 }
 
 func badProof(why string) error {
@@ -76,6 +78,8 @@ func (p proof) judge(method, address, access string, now time.Time) error {
 		return badProof("is for another address")
 	case *p.Issued > at+skew.Seconds() || *p.Issued <= at-proofLife.Seconds():
 		return badProof("is too old, or its clock differs")
+	case p.From > at+skew.Seconds() || p.Until != nil && *p.Until <= at-skew.Seconds():
+		return badProof("is not good yet, or not any more")
 	case access != "" && p.Access != ath(access):
 		return badProof("is for another access token")
 	}

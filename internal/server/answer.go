@@ -46,7 +46,7 @@ func (a *answer) WriteHeader(status int) {
 	case status < 200: // informational: the answer is still to come
 	case a.status != 0:
 		return
-	case status >= 400 && a.dialect != page && !isJSON(a.Header()):
+	case status >= 400 && a.dialect != page && !isWorded(a.Header()):
 		a.refuse(status)
 		a.mute = true
 		return
@@ -73,7 +73,11 @@ func (a *answer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func isJSON(h http.Header) bool { return strings.Contains(h.Get("Content-Type"), "json") }
+// isWorded reports that a face said itself what is wrong, to a program or to a person.
+func isWorded(h http.Header) bool {
+	kind := h.Get("Content-Type")
+	return strings.Contains(kind, "json") || strings.HasPrefix(kind, "text/html")
+}
 
 // refuse answers with a status and its standard words.
 func (a *answer) refuse(status int) {

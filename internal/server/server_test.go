@@ -216,6 +216,20 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
+// A person at the authorization or the logout endpoint is told on a page; a program is never sent one by accident.
+func TestAFaceThatTellsAPersonIsNotTranslated(t *testing.T) {
+	r := newRig(t)
+	r.faces["/oauth2/default/v1/logout"] = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, "<h1>You stay here</h1>")
+	}
+	got := r.do(request(http.MethodGet, "/oauth2/default/v1/logout"))
+	if body := text(t, got); got.StatusCode != http.StatusBadRequest || body != "<h1>You stay here</h1>" {
+		t.Errorf("%d %s", got.StatusCode, body)
+	}
+}
+
 func TestS51_ServerErrorsSayTheirKeyAndTheRequestAndNothingElse(t *testing.T) {
 	for _, path := range []string{"/idp/idx/identify", "/oauth2/default/v1/token"} {
 		r := newRig(t)

@@ -10,63 +10,50 @@ import (
 	"time"
 )
 
-const hosted = "the authorization endpoint has no hosted sign-in yet"
-
 func basic() []module {
 	return []module{
-		{name: "oidcc-server", run: func(r *rp) { r.signIn() }, yet: hosted},
+		{name: "oidcc-server", run: func(r *rp) { r.signIn() }},
 		{name: "oidcc-response-type-missing", run: responseTypeMissing},
-		{name: "oidcc-idtoken-signature", run: signature, yet: hosted},
+		{name: "oidcc-idtoken-signature", run: signature},
 		{name: "oidcc-idtoken-unsigned", na: "no ID token is ever unsigned (S-62); the suite skips it where `none` is not announced"},
-		{name: "oidcc-userinfo-get", run: func(r *rp) { t, c := r.signIn(); r.userinfo(t, c.Subject) }, yet: hosted},
-		{name: "oidcc-userinfo-post-header", run: userinfoPostHeader, yet: hosted},
-		{name: "oidcc-userinfo-post-body", run: userinfoPostBody, yet: hosted},
-		{name: "oidcc-ensure-request-without-nonce-succeeds-for-code-flow", run: withoutNonce, yet: hosted},
-		{name: "oidcc-scope-profile", run: scope("profile", "name", "given_name", "family_name", "preferred_username", "updated_at", "locale", "zoneinfo"), yet: hosted,
-			note: "of the claims of `profile` those that Latchkey keeps; the suite warns of the others"},
-		{name: "oidcc-scope-email", run: scope("email", "email", "email_verified"), yet: hosted},
+		{name: "oidcc-userinfo-get", run: func(r *rp) { t, c := r.signIn(); r.userinfo(t, c.Subject) }},
+		{name: "oidcc-userinfo-post-header", run: userinfoPostHeader},
+		{name: "oidcc-userinfo-post-body", run: userinfoPostBody},
+		{name: "oidcc-ensure-request-without-nonce-succeeds-for-code-flow", run: withoutNonce},
+		{name: "oidcc-scope-profile", run: scope("profile", "name", "given_name", "family_name", "preferred_username", "updated_at", "locale", "zoneinfo"),
+			warns: "`userinfo` has the claims that Latchkey keeps, the rest of the scope's are missing: `middle_name`, `nickname`, `profile`, `picture`, `website`, `gender`, `birthdate`"},
+		{name: "oidcc-scope-email", run: scope("email", "email", "email_verified")},
 		{name: "oidcc-scope-address", na: "no addresses are kept, and `scopes_supported` has none; the suite skips it"},
-		{name: "oidcc-scope-phone", run: scope("phone", "phone_number", "phone_number_verified"), yet: hosted},
+		{name: "oidcc-scope-phone", run: scope("phone", "phone_number", "phone_number_verified")},
 		{name: "oidcc-scope-all", na: "it wants `address` among the scopes; the suite skips it"},
-		{name: "oidcc-alternate-happy-flow", run: alternate, yet: hosted, note: "scopes and parameters in another order"},
-		{name: "oidcc-display-page", run: func(r *rp) { r.signIn("display", "page") }, yet: hosted},
-		{name: "oidcc-display-popup", run: func(r *rp) { r.signIn("display", "popup") }, yet: hosted},
-		{name: "oidcc-prompt-login", run: promptLogin, yet: hosted},
+		{name: "oidcc-alternate-happy-flow", run: alternate, note: "scopes and parameters in another order"},
+		{name: "oidcc-display-page", run: func(r *rp) { r.signIn("display", "page") }},
+		{name: "oidcc-display-popup", run: func(r *rp) { r.signIn("display", "popup") }},
+		{name: "oidcc-prompt-login", run: promptLogin},
 		{name: "oidcc-prompt-none-not-logged-in", run: promptNone},
-		{name: "oidcc-prompt-none-logged-in", run: promptNoneLoggedIn, yet: hosted},
-		{name: "oidcc-max-age-1", run: maxAge1, yet: hosted},
-		{name: "oidcc-max-age-10000", run: maxAge10000, yet: hosted},
-		{name: "oidcc-ensure-request-with-unknown-parameter-succeeds", run: func(r *rp) { r.signIn("extra", "foobar") }, yet: hosted},
-		{name: "oidcc-id-token-hint", run: idTokenHint, yet: hosted},
-		{name: "oidcc-login-hint", run: func(r *rp) { r.signIn("login_hint", "buffy@example.com") }, yet: hosted},
-		{name: "oidcc-ui-locales", run: func(r *rp) { r.signIn("ui_locales", "se") }, yet: hosted},
-		{name: "oidcc-claims-locales", run: func(r *rp) { r.signIn("claims_locales", "se") }, yet: hosted},
-		{name: "oidcc-ensure-request-with-acr-values-succeeds", run: acrValues, yet: hosted,
+		{name: "oidcc-prompt-none-logged-in", run: promptNoneLoggedIn},
+		{name: "oidcc-max-age-1", run: maxAge1},
+		{name: "oidcc-max-age-10000", run: maxAge10000},
+		{name: "oidcc-ensure-request-with-unknown-parameter-succeeds", run: func(r *rp) { r.signIn("extra", "foobar") }},
+		{name: "oidcc-id-token-hint", run: idTokenHint},
+		{name: "oidcc-login-hint", run: func(r *rp) { r.signIn("login_hint", "buffy@example.com") }},
+		{name: "oidcc-ui-locales", run: func(r *rp) { r.signIn("ui_locales", "se") }},
+		{name: "oidcc-claims-locales", run: func(r *rp) { r.signIn("claims_locales", "se") }},
+		{name: "oidcc-ensure-request-with-acr-values-succeeds", run: acrValues,
 			note: "with values of `acr_values_supported`, as the suite sends them. A list without any that can be met is refused ([departures](departures.md))"},
-		{name: "oidcc-codereuse", run: codeReuse(0), yet: hosted},
-		{name: "oidcc-codereuse-30seconds", run: codeReuse(30 * time.Second), yet: hosted},
+		{name: "oidcc-codereuse", run: codeReuse(0)},
+		{name: "oidcc-codereuse-30seconds", run: codeReuse(30 * time.Second)},
 		{name: "oidcc-ensure-registered-redirect-uri", run: registeredRedirect},
-		{name: "oidcc-ensure-post-request-succeeds", run: postRequest, yet: hosted},
-		{name: "oidcc-server-client-secret-post", run: func(r *rp) { r.post = true; r.signIn() }, yet: hosted},
+		{name: "oidcc-ensure-post-request-succeeds", run: postRequest},
+		{name: "oidcc-server-client-secret-post", run: func(r *rp) { r.post = true; r.signIn() }},
 		{name: "oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported", run: requestURI, note: "rejected"},
 		{name: "oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported", run: requestObject, note: "rejected"},
-		{name: "oidcc-claims-essential", run: claimsEssential, yet: hosted,
-			note: "the request succeeds and the `claims` parameter is passed over, as `claims_parameter_supported` says; the suite warns that the claim is missing"},
+		{name: "oidcc-claims-essential", run: claimsEssential,
+			warns: "the request succeeds and the `claims` parameter is passed over, as `claims_parameter_supported` says, so the claim is missing"},
 		{name: "oidcc-ensure-request-object-with-redirect-uri", run: requestObjectRedirect, note: "rejected"},
-		{name: "oidcc-refresh-token", run: refreshToken, yet: hosted},
-		{name: "oidcc-ensure-request-with-valid-pkce-succeeds", run: func(r *rp) { r.signIn() }, yet: hosted},
+		{name: "oidcc-refresh-token", run: refreshToken},
+		{name: "oidcc-ensure-request-with-valid-pkce-succeeds", run: func(r *rp) { r.signIn() }},
 	}
-}
-
-// formPost is basic by another way back. The modules that end on a page need none.
-func formPost() []module {
-	all := basic()
-	for i := range all {
-		if all[i].na == "" && all[i].name != "oidcc-ensure-registered-redirect-uri" {
-			all[i].yet = "`response_mode=form_post` is not there yet"
-		}
-	}
-	return all
 }
 
 // discovery: OpenID Connect Discovery 3, and what the suite looks for in the key set.
@@ -116,7 +103,7 @@ func discovery(r *rp) {
 func responseTypeMissing(r *rp) {
 	back := r.visit(r.request("response_type", ""))
 	if back == nil { // a page is as good
-		if r.browser.status/100 != 4 || r.browser.asksToSignIn() {
+		if !r.browser.refuses() {
 			r.Fatalf("%d: %s", r.browser.status, r.browser)
 		}
 		return
@@ -297,7 +284,7 @@ func codeReuse(later time.Duration) func(*rp) {
 
 func registeredRedirect(r *rp) {
 	for _, to := range []string{callback + "/other", "https://attacker.example/callback", callback + "?x=y"} {
-		if back := r.visit(r.request("redirect_uri", to)); back != nil || r.browser.status != http.StatusBadRequest || r.browser.asksToSignIn() {
+		if back := r.visit(r.request("redirect_uri", to)); back != nil || !r.browser.refuses() {
 			r.Errorf("%s: %v, %d %s", to, back, r.browser.status, r.browser)
 		}
 	}

@@ -178,6 +178,11 @@ func (b *browser) posted() *arrival {
 	return nil
 }
 
+// refuses reports whether a page tells a person that they cannot go on.
+func (b *browser) refuses() bool {
+	return b.status/100 == 4 && strings.HasPrefix(b.header.Get("Content-Type"), "text/html") && !b.asksToSignIn()
+}
+
 // asksToSignIn reports whether the page wants a name or a password.
 func (b *browser) asksToSignIn() bool {
 	for _, f := range b.forms() {
@@ -225,18 +230,6 @@ func (b *browser) submit(f form) *arrival {
 		b.t.Fatal(err)
 	}
 	return b.send(http.MethodPost, to.String(), f.values)
-}
-
-// press presses the one button there is, if there is one: to say yes.
-func (b *browser) press() *arrival {
-	b.t.Helper()
-	for _, f := range b.forms() {
-		if f.buttons > 0 {
-			return b.submit(f)
-		}
-	}
-	b.t.Fatalf("there is nothing to press: %s", b)
-	return nil
 }
 
 // frames are the addresses of the page's iframes.

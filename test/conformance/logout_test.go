@@ -13,49 +13,47 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-const sessions = "there are no browser sessions yet"
-
 func rpInitiated() []module {
 	return []module{
 		{name: "oidcc-rp-initiated-logout-discovery-endpoint-verification", run: func(r *rp) { r.endpoint("end_session_endpoint") }},
-		{name: "oidcc-rp-initiated-logout", run: logout, yet: sessions},
+		{name: "oidcc-rp-initiated-logout", run: logout},
 		{name: "oidcc-rp-initiated-logout-bad-post-logout-redirect-uri", run: stays(func(r *rp, t tokens) []string {
 			return []string{"id_token_hint", t.ID, "post_logout_redirect_uri", signedOut + "/other", "state", "s"}
-		}), yet: sessions},
+		})},
 		{name: "oidcc-rp-initiated-logout-modified-id-token-hint", run: stays(func(r *rp, t tokens) []string {
 			parts := strings.Split(t.ID, ".")
 			return []string{"id_token_hint", parts[0] + "." + parts[1] + "x." + parts[2], "post_logout_redirect_uri", signedOut, "state", "s"}
-		}), yet: sessions},
+		})},
 		{name: "oidcc-rp-initiated-logout-no-id-token-hint", run: stays(func(*rp, tokens) []string {
 			return []string{"post_logout_redirect_uri", signedOut, "state", "s"}
-		}), yet: sessions},
-		{name: "oidcc-rp-initiated-logout-no-params", run: stays(func(*rp, tokens) []string { return nil }), yet: sessions},
+		})},
+		{name: "oidcc-rp-initiated-logout-no-params", run: stays(func(*rp, tokens) []string { return nil })},
 		{name: "oidcc-rp-initiated-logout-no-post-logout-redirect-uri", run: func(r *rp) {
 			stays(func(_ *rp, t tokens) []string { return []string{"id_token_hint", t.ID, "state", "s"} })(r)
 			r.isOut()
-		}, yet: sessions},
-		{name: "oidcc-rp-initiated-logout-no-state", run: logoutWithoutState, yet: sessions},
-		{name: "oidcc-rp-initiated-logout-only-state", run: stays(func(*rp, tokens) []string { return []string{"state", "s"} }), yet: sessions},
+		}},
+		{name: "oidcc-rp-initiated-logout-no-state", run: logoutWithoutState},
+		{name: "oidcc-rp-initiated-logout-only-state", run: stays(func(*rp, tokens) []string { return []string{"state", "s"} })},
 		{name: "oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri", run: stays(func(r *rp, t tokens) []string {
 			return []string{"id_token_hint", t.ID, "post_logout_redirect_uri", signedOut + "?foo=bar", "state", "s"}
-		}), yet: sessions},
+		})},
 		{name: "oidcc-rp-initiated-logout-bad-id-token-hint", run: stays(func(r *rp, t tokens) []string {
 			return []string{"id_token_hint", r.forged(), "post_logout_redirect_uri", signedOut, "state", "s"}
-		}), yet: sessions},
+		})},
 	}
 }
 
 func frontChannel() []module {
 	return []module{
-		{name: "oidcc-frontchannel-logout-discovery-endpoint-verification", run: func(r *rp) { r.announces("frontchannel") }, yet: sessions},
-		{name: "oidcc-frontchannel-rp-initiated-logout", run: logoutInFrames, yet: sessions},
+		{name: "oidcc-frontchannel-logout-discovery-endpoint-verification", run: func(r *rp) { r.announces("frontchannel") }},
+		{name: "oidcc-frontchannel-rp-initiated-logout", run: logoutInFrames},
 	}
 }
 
 func backChannel() []module {
 	return []module{
-		{name: "oidcc-backchannel-logout-discovery-endpoint-verification", run: func(r *rp) { r.announces("backchannel") }, yet: sessions},
-		{name: "oidcc-backchannel-rp-initiated-logout", run: logoutBehind, yet: sessions},
+		{name: "oidcc-backchannel-logout-discovery-endpoint-verification", run: func(r *rp) { r.announces("backchannel") }},
+		{name: "oidcc-backchannel-rp-initiated-logout", run: logoutBehind},
 	}
 }
 

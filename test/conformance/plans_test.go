@@ -29,8 +29,9 @@ type module struct {
 	name string
 	run  func(*rp)
 	na   string // why it does not apply
-	yet  string // what has to be there first: it is not run, and the page says so
 	note string // what the page adds to a pass
+	// warns is what the suite would complain of without failing the module: run wants it to be so.
+	warns string
 }
 
 func plans() []plan {
@@ -45,7 +46,7 @@ func plans() []plan {
 		},
 		{
 			"oidcc-formpost-basic-certification-test-plan", "Form Post OP", "The modules of Basic OP, with `response_mode=form_post` in every request.",
-			rp{mode: "form_post"}, formPost(),
+			rp{mode: "form_post"}, basic(),
 		},
 		{
 			"oidcc-rp-initiated-logout-certification-test-plan", "RP-initiated logout", "",
@@ -59,6 +60,11 @@ func plans() []plan {
 			"oidcc-backchannel-rp-initiated-logout-certification-test-plan", "Back-channel logout", "",
 			rp{}, backChannel(),
 		},
+		{
+			"fapi2-security-profile-final-test-plan", "FAPI 2.0 Security Profile: PAR and DPoP",
+			"With `client_auth_type=private_key_jwt`, `sender_constrain=dpop`, `openid=openid_connect`. Listed are the modules about pushed requests, DPoP and codes; the plan has others, about client assertions, TLS and national profiles, which are neither listed nor claimed. The time a code is good for is Latchkey's, 60 seconds.",
+			rp{}, fapi2(),
+		},
 	}
 }
 
@@ -67,7 +73,7 @@ func TestConformance(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			for _, m := range p.modules {
-				if m.run == nil || m.yet != "" {
+				if m.run == nil {
 					continue
 				}
 				t.Run(m.name, func(t *testing.T) {
@@ -119,7 +125,8 @@ const preamble = `# Conformance
 
 What the conformance suite of the OpenID Foundation asks of a provider, module by module, said again as Go tests in
 [test/conformance](../test/conformance). This page is written from their table by ` + "`go test ./test/conformance -run TestThePage -update`" + `,
-and fails its test when it differs. A module that passes is one whose test passes; it runs with ` + "`go test ./...`" + `.
+and fails its test when it differs. A module that passes is one whose test passes; it runs with ` + "`go test ./...`" + `. A warning is
+what the suite puts up with: there the test holds what is so.
 
 **This is no certification, and no run of the Foundation's suite.** The modules are known to us by name and purpose, and a
 test checks what we understand the module to check. Some differences are certain:
@@ -137,20 +144,20 @@ test checks what we understand the module to check. Some differences are certain
 func write(all []plan) string {
 	var b strings.Builder
 	b.WriteString(preamble)
-	b.WriteString("| plan | pass | not yet | not applicable |\n|---|---:|---:|---:|\n")
+	b.WriteString("| plan | pass | warning | not applicable |\n|---|---:|---:|---:|\n")
 	for _, p := range all {
-		var pass, yet, na int
+		var pass, warning, na int
 		for _, m := range p.modules {
 			switch {
 			case m.run == nil:
 				na++
-			case m.yet != "":
-				yet++
+			case m.warns != "":
+				warning++
 			default:
 				pass++
 			}
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", p.title, pass, yet, na)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", p.title, pass, warning, na)
 	}
 	for _, p := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n`%s`. %s\n\n| module | | |\n|---|---|---|\n", p.title, p.name, p.about)
@@ -159,8 +166,8 @@ func write(all []plan) string {
 			switch {
 			case m.run == nil:
 				status, why = "not applicable", m.na
-			case m.yet != "":
-				status, why = "not yet", m.yet
+			case m.warns != "":
+				status, why = "warning", m.warns
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.name, status, why)
 		}
