@@ -44,9 +44,9 @@ var requirements = map[int]string{
 
 // unmet says of which requirements something is missing, and what. An entry goes when its reason does.
 var unmet = map[int]string{
-	2:  "The least length is 8 everywhere. For an application whose policy is the password alone S-02 asks for 15; no password can be set in a sign-in yet, so nothing asks.",
+	2:  "The least length is 8 everywhere. For an application whose policy is the password alone S-02 asks for 15; the account pages, where people change theirs, ask for 8 as well.",
 	3:  "The built-in list is about 600 words, found in pairs and behind their usual decorations. That refuses more than the 10,000 that S-03 asks for, but is no list of passwords seen in leaks, and there is no breached set on disk.",
-	4:  "A password can be neither changed nor reset yet.",
+	4:  "A password can be changed by its owner on the account pages, and set by an operator. It cannot be reset by its owner yet.",
 	5:  "No reset messages are sent yet.",
 	25: "A name whose password hash came with an import costs what that hash costs, not what ours costs, until its owner has signed in once: until then the time of a wrong password tells that somebody has the name.",
 	44: "A successful IDX answer has no charset parameter: clients compare its type to the letter. See departures.md.",
