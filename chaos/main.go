@@ -48,7 +48,7 @@ var (
 	}
 	quick = plan{
 		rounds: 2, load: 300 * time.Millisecond, crowd: 6, storm: 5 * time.Second, gust: 2 * time.Second, guesses: 40,
-		flows: 50, idle: 50, users: [2]int{10, 100}, messages: 8, away: 1500 * time.Millisecond,
+		flows: 50, idle: 50, users: [2]int{10, 100}, messages: 8, away: 5 * time.Second,
 		spell: 800 * time.Millisecond, kept: 1000, turns: 1, batch: 2,
 	}
 )

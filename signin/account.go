@@ -17,6 +17,8 @@ type Account interface {
 	Profile(ctx context.Context, session string) (Profile, error)
 	// ChangePassword sets another password, ends all other sessions of the person, and tells them.
 	ChangePassword(ctx context.Context, session, current, next string) error
+	// RemovePhone takes their phone off, ends all other sessions of the person, and tells them.
+	RemovePhone(ctx context.Context, session string) error
 	Sessions(ctx context.Context, session string) ([]SessionInfo, error)
 	// EndSession ends one of the person's sessions, EndSessions all of them, this one too.
 	EndSession(ctx context.Context, session, id string) error
@@ -57,6 +59,7 @@ var (
 	ErrStepUp        = errors.New("signin: the sign-in was too long ago for this")
 	ErrWrongPassword = errors.New("signin: the password is wrong")
 	ErrTooMany       = errors.New("signin: too many tries")
+	ErrNoPhone       = errors.New("signin: there is no phone")
 	ErrNoSuchSession = errors.New("signin: there is no such session")
 )
 
@@ -116,6 +119,9 @@ func (s *Pages) accountRoutes() map[string]http.HandlerFunc {
 		"GET /account":                   s.visited("/account", s.overview),
 		"GET /account/password":          s.visited("/account/password", s.passwordPage),
 		"POST /account/password":         s.guarded(s.visited("/account/password", s.changePassword)),
+		"GET /account/phone":             s.visited("/account/phone", s.phonePage),
+		"POST /account/phone/remove":     s.guarded(s.visited("/account/phone", s.removePhone)),
+		"GET /account/phone/remove":      to("/account/phone"),
 		"GET /account/sessions":          s.visited("/account/sessions", s.sessionsPage),
 		"POST /account/sessions/end":     s.guarded(s.visited("/account/sessions", s.endSession)),
 		"GET /account/sessions/end":      to("/account/sessions"),
@@ -163,6 +169,8 @@ func (s *Pages) trouble(v visit, err error) {
 		s.toAccount(v, v.here, "account.wrong")
 	case errors.Is(err, ErrTooMany):
 		s.toAccount(v, v.here, "tooManyRequests")
+	case errors.Is(err, ErrNoPhone):
+		s.toAccount(v, v.here, "account.phone.gone")
 	case errors.Is(err, ErrNoSuchSession):
 		s.toAccount(v, v.here, "account.sessions.gone")
 	case errors.As(err, &weak):
@@ -185,7 +193,7 @@ func (s *Pages) toAccount(v visit, path, said string) {
 }
 
 // goodNews are the texts of what was done; all others say why something was not.
-var goodNews = []string{"account.password.changed", "account.sessions.ended"}
+var goodNews = []string{"account.password.changed", "account.phone.removed", "account.sessions.ended"}
 
 // account draws an account page.
 func (s *Pages) account(v visit, make func(*page) *accountPage) {
@@ -233,6 +241,7 @@ func (s *Pages) overview(v visit) {
 	s.account(v, func(p *page) *accountPage {
 		a := &accountPage{Title: p.T("account.title"), Links: []link{
 			{"/account/password", "password", p.T("account.password.title"), p.T("account.password.about")},
+			{"/account/phone", "phone", p.T("account.phone.title"), p.T("account.phone.about")},
 			{"/account/sessions", "app", p.T("account.sessions.title"), p.T("account.sessions.about")},
 			{"/account/sign-ins", "clock", p.T("account.signins.title"), p.T("account.signins.about")},
 		}}
@@ -294,6 +303,39 @@ func (s *Pages) once(v visit, do func(visit)) {
 		defer cancel()
 		v.w, v.r = w, v.r.WithContext(ctx)
 		do(v)
+	})
+}
+
+// phonePage shows the phone, and how another one takes its place.
+func (s *Pages) phonePage(v visit) {
+	who, err := s.cfg.Account.Profile(v.r.Context(), v.session)
+	if err == nil && !who.Fresh {
+		err = ErrStepUp
+	}
+	if err != nil {
+		s.trouble(v, err)
+		return
+	}
+	s.account(v, func(p *page) *accountPage {
+		a := &accountPage{Title: p.T("account.phone.title"), Back: p.T("account.back")}
+		if who.Phone == "" {
+			a.Empty = p.T("account.phone.none")
+			a.Links = []link{{s.cfg.ChangePhone, "phone", p.T("account.phone.add"), p.T("account.phone.how")}}
+			return a
+		}
+		a.Rows = []row{{Title: hint(who.Phone), About: p.T("account.phone.sms"), ID: "phone", End: "/account/phone/remove", EndLabel: p.T("account.phone.remove")}}
+		a.Links = []link{{s.cfg.ChangePhone, "phone", p.T("account.phone.replace"), p.T("account.phone.how")}}
+		return a
+	})
+}
+
+func (s *Pages) removePhone(v visit) {
+	s.once(v, func(v visit) {
+		if err := s.cfg.Account.RemovePhone(v.r.Context(), v.session); err != nil {
+			s.trouble(v, err)
+			return
+		}
+		s.toAccount(v, "/account", "account.phone.removed")
 	})
 }
 

@@ -23,12 +23,13 @@ func clientOf(t testing.TB) *idx.Client {
 
 // fakeAccount is mary's, in the session sesA.
 type fakeAccount struct {
-	mu    sync.Mutex
-	err   error // what everything but reading answers
-	gone  bool  // what everything answers
-	stale bool
-	calls []string
-	ended map[string]bool
+	mu      sync.Mutex
+	err     error // what everything but reading answers
+	gone    bool  // what everything answers
+	stale   bool
+	noPhone bool
+	calls   []string
+	ended   map[string]bool
 }
 
 var longAgo = time.Date(2026, 3, 4, 22, 6, 7, 0, time.UTC)
@@ -43,6 +44,9 @@ func (a *fakeAccount) note(call ...string) error {
 func (a *fakeAccount) Profile(_ context.Context, session string) (signin.Profile, error) {
 	if session != "sesA" || a.gone {
 		return signin.Profile{}, signin.ErrSignedOut
+	}
+	if a.noPhone {
+		return signin.Profile{Username: "mary@example.com", Fresh: true}, nil
 	}
 	return signin.Profile{Name: "Mary <b>Acme</b>", Username: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", Fresh: !a.stale}, nil
 }
@@ -65,6 +69,10 @@ func (a *fakeAccount) Sessions(context.Context, string) ([]signin.SessionInfo, e
 	return all, nil
 }
 
+func (a *fakeAccount) RemovePhone(_ context.Context, session string) error {
+	return a.note("remove phone", session)
+}
+
 func (a *fakeAccount) EndSession(_ context.Context, session, id string) error {
 	if err := a.note("end", session, id); err != nil {
 		return err
@@ -85,7 +93,7 @@ func (a *fakeAccount) SignIns(context.Context, string) ([]signin.SignIn, error) 
 func withAccount(t testing.TB) (*hostedSite, *fakeAccount, *person) {
 	a := &fakeAccount{}
 	h := newHosted(t, newFake(t), func(c *signin.Config) {
-		c.Account = a
+		c.Account, c.ChangePhone = a, "/change-the-phone"
 		c.Visitor = func(r *http.Request) (string, bool) {
 			c, err := r.Cookie("sid")
 			if err == nil && c.Value == "another" {
@@ -124,6 +132,23 @@ func TestAccountPages(t *testing.T) {
 		p.lang = lang
 		p.open("/account").sees(words)
 	}
+}
+
+func TestPhonePage(t *testing.T) {
+	_, a, p := withAccount(t)
+	p.open("/account").follow("Your phone").sees("+1 •••", "gets a code by text message", "Use another phone")
+	if !strings.Contains(p.body, `href="/change-the-phone"`) {
+		t.Error("no way to another phone")
+	}
+	p.press("Remove", nil).sentTo("/account").sees("Your phone is removed")
+	if got := strings.Join(a.calls, ", "); got != "remove phone sesA" {
+		t.Errorf("asked for %s", got)
+	}
+	a.err = signin.ErrNoPhone
+	p.open("/account/phone").press("Remove", nil).sees("removed already")
+	a.err = nil
+	a.noPhone = true
+	p.open("/account/phone").sees("no phone on your account", "Set up a phone").lacks("Remove")
 }
 
 func password(current, next string) map[string]string {

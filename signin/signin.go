@@ -50,6 +50,8 @@ type Config struct {
 	Account Account
 	Visitor func(r *http.Request) (session string, ok bool)
 	SignIn  func(w http.ResponseWriter, r *http.Request, back string, fresh bool)
+	// ChangePhone is where somebody who has just signed in sets up another phone, and comes back to /account/phone.
+	ChangePhone string
 
 	// Keys seal the cookies: the first seals, all open. Give the same keys to every process that serves the pages and
 	// keep them over restarts. None means a fresh key, and then a restart forgets half-done sign-ins.

@@ -21,6 +21,7 @@ import (
 	"latchkey.dev/internal/fault"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/notice"
 	"latchkey.dev/internal/obs"
@@ -30,7 +31,7 @@ import (
 )
 
 // Fresh is how old what was shown may be for a change that matters (S-04, S-38).
-const Fresh = 5 * time.Minute
+const Fresh = limit.Recent
 
 // What is answered to somebody who cannot have what they ask for. All else is a fault of ours.
 var (
@@ -38,6 +39,7 @@ var (
 	ErrStepUp        = errors.New("account: what was shown in the session is too old")
 	ErrWrongPassword = errors.New("account: the password is wrong")
 	ErrTooMany       = errors.New("account: too many tries")
+	ErrNoPhone       = errors.New("account: the person has no phone")
 	ErrNoSuchSession = errors.New("account: the person has no such session")
 )
 
@@ -106,13 +108,7 @@ func (a *Accounts) visitor(ctx context.Context, id string) (v visitor, err error
 
 // fresh reports that everything the person has was shown lately: a password alone does not do for who has a phone as well.
 func (v visitor) fresh(now time.Time) bool {
-	lately := flow.Fresh(v.session.Proofs, Fresh, now)
-	for _, e := range v.enrollments {
-		if !slices.ContainsFunc(lately, func(p flow.Proof) bool { return p.Kind == e.Kind }) {
-			return false
-		}
-	}
-	return len(lately) > 0
+	return flow.Complete(v.session.Proofs, v.enrollments, Fresh, now)
 }
 
 // A Profile is who somebody is, as they may see it.
@@ -168,6 +164,38 @@ func (a *Accounts) ChangePassword(ctx context.Context, id string, current, next 
 		return ErrTooMany
 	}
 	return fmt.Errorf("account: %w", err)
+}
+
+// RemovePhone takes the phone off. It needs a complete sign-in that is not old, with the phone itself among what was
+// shown; ends all other sessions and everything that applications hold, and tells the person (S-38). How another one
+// is set up in its place is engine's business.
+func (a *Accounts) RemovePhone(ctx context.Context, id string) error {
+	v, err := a.visitor(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case !v.fresh(a.Now()):
+		return ErrStepUp
+	}
+	now := a.Now().UTC()
+	err = a.Store.Update(ctx, func(tx store.Tx) error {
+		if err := a.Engine.DropFactor(ctx, tx, v.user, ident.Phone, v.session.ID, now); err != nil {
+			return err
+		}
+		// What is gone proves nothing any more, in this session either.
+		s := v.session
+		s.Proofs = slices.DeleteFunc(slices.Clone(s.Proofs), func(p flow.Proof) bool { return p.Kind == ident.Phone })
+		return tx.RaiseSession(ctx, s.Value, s)
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return ErrNoPhone
+	case errors.Is(err, store.ErrStale):
+		return ErrSignedOut
+	case err != nil:
+		return fmt.Errorf("account: %w", err)
+	}
+	return nil
 }
 
 // replace puts the new password in the place of the one that was judged, if that is still there, and ends what was begun

@@ -171,6 +171,83 @@ func (h *house) events(t *testing.T, kind audit.Type) (n int) {
 	return n
 }
 
+func TestS38_RemovePhone(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		for name, c := range map[string]struct {
+			session string
+			want    error
+		}{"no session": {"sesX", account.ErrSignedOut}, "nothing to remove": {"sesC", account.ErrNoPhone}} {
+			if err := h.RemovePhone(h.ctx, c.session); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		h.advance(4 * time.Minute)
+		if err := h.RemovePhone(h.ctx, "sesA"); err != nil {
+			t.Fatal(err)
+		}
+		p, err := h.Profile(h.ctx, "sesA")
+		if err != nil || p.Phone != "" {
+			t.Errorf("the phone is %q, %v", p.Phone, err)
+		}
+		if got := h.ids(t, "sesA"); got != "sesA" {
+			t.Errorf("mary is signed in in %s", got)
+		}
+		h.read(t, func(tx store.Tx) error {
+			if _, err := tx.TokenHolder(h.ctx, "00u1mary", "oar1mary", "jti"); !errors.Is(err, store.ErrSpent) {
+				t.Errorf("what applications hold lives on: %v", err)
+			}
+			s, err := tx.SessionByID(h.ctx, "sesA")
+			for _, p := range s.Proofs {
+				if p.Kind == ident.Phone {
+					t.Error("what is gone still proves something")
+				}
+			}
+			return err
+		})
+		var told []store.Message
+		h.write(t, func(tx store.Tx) (err error) {
+			told, err = tx.LeaseMessages(h.ctx, "test", h.clock().Add(time.Minute), h.clock().Add(2*time.Hour), 10)
+			return err
+		})
+		to := map[string]bool{}
+		for _, m := range told {
+			to[m.To.Reveal()] = true
+		}
+		if len(told) != 2 || !to["mary@example.com"] || !to["+15551234567"] {
+			t.Errorf("told are %v", to)
+		}
+		if n := h.events(t, audit.FactorRemoved); n != 1 {
+			t.Errorf("S-71: %d events", n)
+		}
+		if err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrNoPhone) {
+			t.Errorf("again: %v", err)
+		}
+	})
+}
+
+func TestS38_APhoneStaysWithoutACompleteFreshSignIn(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.advance(5*time.Minute + time.Second)
+		if err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrStepUp) {
+			t.Errorf("an old sign-in: %v", err)
+		}
+		h.write(t, func(tx store.Tx) error {
+			s, err := tx.SessionByID(h.ctx, "sesA")
+			if err != nil {
+				return err
+			}
+			s.Proofs = flow.Merge(s.Proofs, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: h.clock()}})
+			return tx.RaiseSession(h.ctx, s.Value, s)
+		})
+		if err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrStepUp) {
+			t.Errorf("a password alone: %v", err)
+		}
+		if p, err := h.Profile(h.ctx, "sesA"); err != nil || p.Phone == "" {
+			t.Errorf("the phone is %q, %v", p.Phone, err)
+		}
+	})
+}
+
 func TestS04_ChangePassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.advance(4 * time.Minute)

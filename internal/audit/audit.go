@@ -24,6 +24,7 @@ const (
 	CodeExhausted     Type = "signin.code.exhausted"
 	FactorSuspended   Type = "factor.suspended"
 	FactorEnrolled    Type = "factor.enrolled"
+	FactorRemoved     Type = "factor.removed"
 	StepSkipped       Type = "signin.skipped"
 	SignedIn          Type = "signin.success"
 	DeviceAllowed     Type = "device.allowed"

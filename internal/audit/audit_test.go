@@ -88,7 +88,7 @@ func TestS71_EachKindOfThingHasAType(t *testing.T) {
 		"message sent or refused":   {MessageSent, MessageRefused, MessageFailed, CodeNotSent},
 		"limit hit":                 {LimitHit, CodeExhausted, BudgetNear},
 		"lock":                      {FactorSuspended, AccountLocked, SourceRefused},
-		"factor change":             {FactorEnrolled, FactorReset, PasswordSet},
+		"factor change":             {FactorEnrolled, FactorRemoved, FactorReset, PasswordSet},
 		"token issue":               {TokensIssued, TokensRefreshed},
 		"refresh reuse":             {RefreshReused, CodeReplayed},
 		"revocation":                {TokenRevoked},

@@ -23,6 +23,7 @@ var Meanings = map[Type]string{
 	CodeExhausted:   "a code was answered that has no tries left, or while its factor is suspended",
 	FactorSuspended: "after too many wrong codes a factor rests",
 	FactorEnrolled:  "a factor was set up",
+	FactorRemoved:   "somebody removed an authenticator of theirs, or set up another in its place",
 	StepSkipped:     "a step that may be skipped was",
 	SignedIn:        "a sign-in is complete",
 

@@ -175,6 +175,12 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		return sc, expired("of a class that is no longer served")
 	}
 	sc.policy = raised
+	if k := sc.state.Request.Replace; k != "" && sc.state.Stage != flow.Done {
+		if !sc.now.Before(sc.state.Created.Add(limit.Changing)) {
+			return sc, expired("of a change that took too long")
+		}
+		sc.replacing(k)
+	}
 	sc.state = sc.state.Aligned(sc.facts())
 	return sc, nil
 }

@@ -48,6 +48,9 @@ func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 	begun := sc.state
 
 	next, effects, err := e.resume(ctx, &sc, o)
+	if errors.Is(err, ErrTooOld) {
+		return Opened{}, err
+	}
 	if err != nil {
 		return Opened{}, ill(err)
 	}
@@ -102,9 +105,18 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		return sc.state, nil, err
 	}
 	sc.policy, _ = sc.client.Policy.Raise(o.Request.ACR)
+	if o.Request.Replace != "" && sc.user.Status != ident.Active {
+		return sc.state, nil, ErrTooOld // nobody is signed in
+	}
 	if o.Anew || sc.user.Status != ident.Active || o.Request.Subject != "" && o.Request.Subject != sc.user.ID {
 		sc.user, sc.enrollments = ident.User{}, nil
 		return sc.state, nil, nil
+	}
+	if k := o.Request.Replace; k != "" {
+		if proofs, err = mayReplace(o.Session, sc.enrollments, k, sc.now); err != nil {
+			return sc.state, nil, err
+		}
+		sc.replacing(k)
 	}
 	resumed := *sc
 	resumed.state.Proofs = proofs

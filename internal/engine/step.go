@@ -11,7 +11,6 @@ import (
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/msg"
-	"latchkey.dev/internal/notice"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/policy"
@@ -81,12 +80,7 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 		case flow.Spend:
 			err = tx.SpendChallenge(ctx, ef.Challenge, sc.now)
 		case flow.Save:
-			if err = tx.AddEnrollment(ctx, ef.Enrollment); errors.Is(err, store.ErrExists) {
-				err = store.ErrStale // enrolled in another tab since we looked: look again (S-22)
-			}
-			if err == nil && ef.Enrollment.Kind == ident.Phone {
-				err = e.tell(ctx, tx, sc, notice.PhoneAdded, ef.Enrollment.Hint)
-			}
+			err = e.save(ctx, tx, sc, ef.Enrollment)
 		case flow.Issue:
 			var session string
 			if session, err = e.keepSession(ctx, tx, sc); err != nil {

@@ -44,6 +44,7 @@ type Request struct {
 	Key       string       // dpop_jkt: the thumbprint of the key that the tokens will be bound to, or empty
 	Subject   ident.UserID // who it has to be (id_token_hint), or empty
 	Session   string       // the browser's session when it began, or empty
+	Replace   ident.Kind   // what is to be set up anew, in place of what the person has of that kind; or empty
 }
 
 // Ending is how a sign-in gives its code to the application.
@@ -162,6 +163,18 @@ func Fresh(proofs []Proof, age time.Duration, now time.Time) []Proof {
 		}
 	}
 	return fresh
+}
+
+// Complete reports that everything a person has was shown, and none of it longer ago than age: a password alone does
+// not do for who has a phone as well (S-38).
+func Complete(proofs []Proof, have []ident.Enrollment, age time.Duration, now time.Time) bool {
+	lately := Fresh(proofs, age, now)
+	for _, e := range have {
+		if !slices.ContainsFunc(lately, func(p Proof) bool { return p.Kind == e.Kind }) {
+			return false
+		}
+	}
+	return len(lately) > 0
 }
 
 // Merge lays newer proofs over older ones: the last of each kind, in the order of time.

@@ -47,6 +47,13 @@ type Flow struct {
 	Repeat         time.Duration // the very same last answer is answered again
 }
 
+// Recent is how old a complete sign-in may be for a change to one's account that matters (S-04, S-38), and Changing
+// how long such a change may take once it is begun.
+const (
+	Recent   = 5 * time.Minute
+	Changing = 10 * time.Minute
+)
+
 // Session is how long somebody stays signed in in a browser (S-40).
 type Session struct {
 	Idle, Absolute time.Duration

@@ -140,6 +140,12 @@ var catalogue = map[Key][4]string{
 		"Le serveur est très sollicité. Veuillez réessayer dans quelques secondes.",
 		"El servidor está ocupado. Inténtelo de nuevo en unos segundos.",
 	},
+	PhoneGoneText: {
+		"This phone no longer signs you in at {0}. If that was not you, tell your administrator at once.",
+		"Dieses Telefon meldet Sie bei {0} nicht mehr an. Wenn Sie das nicht waren, wenden Sie sich sofort an Ihre Administration.",
+		"Ce telephone ne sert plus a vous connecter sur {0}. Si ce n'etait pas vous, prevenez aussitot votre administrateur.",
+		"Este telefono ya no sirve para iniciar sesion en {0}. Si no ha sido usted, avise de inmediato a su administrador.",
+	},
 	CodeText: {
 		"{1} is your code for {0}. It works for {2} minutes. Do not share it with anyone.",
 		"{1} ist Ihr Code für {0}. Er gilt {2} Minuten. Geben Sie ihn nicht weiter.",

@@ -44,6 +44,7 @@ const (
 	SMSUnavailable Key = "latchkey.sms.unavailable"
 	TooBusy        Key = "latchkey.busy"
 	CodeText       Key = "latchkey.sms.code" // {0} application, {1} code, {2} minutes
+	PhoneGoneText  Key = "latchkey.sms.gone" // {0} host
 )
 
 // Labels on the wire. The English ones are API.

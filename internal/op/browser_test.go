@@ -63,7 +63,7 @@ func newHosted(t *testing.T, db store.DB) *hosted {
 	engine, err := signin.New(signin.Config{
 		Store: db, Keys: master(t), Sender: nobody{}, Now: h.now, Flow: limit.DefaultFlow(), Codes: limit.DefaultCodes(), Sends: limit.DefaultSends(),
 		Plugins: []authn.Authenticator{password.New(params), phone.New(phone.Config{Keys: master(t), Countries: []int{1}, Pin: func(string) (string, bool) { return pinned, true }})},
-		Origin:  origin,
+		Origin:  origin, Mail: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -633,4 +633,160 @@ func TestS79_TwoTabsRaiseASessionAtOnce(t *testing.T) {
 			t.Error("signed out by it")
 		}
 	})
+}
+
+func (h *hosted) phoneOf(u ident.UserID) (e ident.Enrollment) {
+	h.t.Helper()
+	err := h.db.View(ctx, func(tx store.Tx) error {
+		all, err := tx.Enrollments(ctx, u)
+		e, _ = ident.Find(all, ident.Phone)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return e
+}
+
+const (
+	anew    = "/login/begin?back=/account/phone&replace=phone"
+	other   = "+12025550144"
+	another = "+12025550145"
+)
+
+func TestS38_AnotherPhoneTakesItsPlace(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b, elsewhere := h.tab(), h.tab()
+		away := elsewhere.enter(appID)
+		got := b.enter(appID)
+		value, was := b.value(), h.phoneOf("00u1mary")
+
+		p := b.asked(b.visit(http.MethodGet, anew, nil))
+		if p.Offer.Stage != flow.EnrollSelect {
+			t.Fatalf("at %s", p.Offer.Stage)
+		}
+		h.wait(31 * time.Second)
+		p, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other})
+		p = must(t, p, err)
+		if h.phoneOf("00u1mary").ID != was.ID {
+			t.Fatal("the new number counts before its code")
+		}
+		if _, err := h.engine.Answer(ctx, p.Handle, "000000"); err == nil || h.phoneOf("00u1mary").ID != was.ID {
+			t.Fatalf("a wrong code: %v", err)
+		}
+		p, err = h.engine.Answer(ctx, p.Handle, pinned)
+		w := b.arrive(must(t, p, err))
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != origin+"/account/phone" {
+			t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
+		}
+		now := h.phoneOf("00u1mary")
+		if now.ID == was.ID || now.Secret != other {
+			t.Errorf("the phone is %s, %s", now.ID, now.Hint)
+		}
+		if b.value() == value {
+			t.Error("S-40: the session has the same value")
+		}
+		if q := back(t, b.authorize(appID, "prompt", "none")); q.Get("code") == "" {
+			t.Errorf("who changed it is signed out: %v", q)
+		}
+		if q := back(t, elsewhere.authorize(appID, "prompt", "none")); q.Get("error") != "login_required" {
+			t.Errorf("S-38: other sessions live on: %v", q)
+		}
+		for _, held := range []tokens{away, got} {
+			h.refresh(held.Refresh).refused(400, oauth.InvalidGrant, "")
+		}
+		told := h.outbox()
+		for _, want := range []string{"email: The phone of your account was removed", "email: A phone was set up", "sms " + number + ": This phone no longer signs you in"} {
+			if !strings.Contains(told, want) {
+				t.Errorf("nobody is told %q:\n%s", want, told)
+			}
+		}
+		if n := len(h.events(audit.FactorRemoved)); n != 1 {
+			t.Errorf("S-71: %d events", n)
+		}
+	})
+}
+
+func TestS38_WhoMaySetUpAnotherPhone(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		stepUp := func(name string) {
+			t.Helper()
+			w := b.visit(http.MethodGet, anew, nil)
+			if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || to != "/login/begin?back=%2Faccount%2Fphone&max_age=300" {
+				t.Errorf("%s: status %d to %q", name, w.Code, to)
+			}
+		}
+		stepUp("nobody is signed in")
+		b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+		stepUp("the phone was not shown")
+		b.enter(appID)
+		h.wait(5*time.Minute + time.Second)
+		stepUp("too long ago")
+		// Signing in again is all it takes.
+		p := b.asked(b.visit(http.MethodGet, "/login/begin?back=%2Faccount%2Fphone&max_age=300", nil))
+		b.arrive(b.code(b.password(p, "mary@example.com")))
+		p = b.asked(b.visit(http.MethodGet, anew, nil))
+		h.wait(limit.Changing)
+		if _, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}); err == nil {
+			t.Error("a change that was begun long ago goes on")
+		}
+		if w := b.visit(http.MethodGet, "/login/begin?back=/account/phone&replace=password", nil); w.Code != http.StatusBadRequest {
+			t.Errorf("anything else: %d", w.Code)
+		}
+		if h.phoneOf("00u1mary").Secret != number {
+			t.Error("the phone is another one")
+		}
+	})
+}
+
+func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	b.enter(appID)
+	one, two := b.asked(b.visit(http.MethodGet, anew, nil)), b.asked(b.visit(http.MethodGet, anew, nil))
+	for page, n := range map[*signin.Page]secret.Text{one: other, two: another} {
+		h.wait(31 * time.Second)
+		p, err := h.engine.ChooseToEnroll(ctx, page.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: n})
+		p, err = h.engine.Answer(ctx, must(t, p, err).Handle, pinned)
+		must(t, p, err)
+		if h.phoneOf("00u1mary").Secret != n {
+			t.Errorf("the phone is not %s", n.Reveal())
+		}
+	}
+}
+
+func TestS45_NothingLeadsOffOurOwnPages(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	for _, to := range []string{"https://evil.example/", "//evil.example/account", "/account/../signin", "/elsewhere", "/accounts", `/account\@evil.example`, "/account#x", "", "account"} {
+		if w := b.visit(http.MethodGet, "/login/begin?back="+url.QueryEscape(to), nil); w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
+			t.Errorf("%q: status %d to %q", to, w.Code, w.Header().Get("Location"))
+		}
+	}
+	p := b.asked(b.visit(http.MethodGet, "/login/begin?back="+url.QueryEscape("/activate?user_code=WDJB-MJHT"), nil))
+	w := b.arrive(b.code(b.password(p, "mary@example.com")))
+	if w.Header().Get("Location") != origin+"/activate?user_code=WDJB-MJHT" || b.value() == "" {
+		t.Errorf("to %q", w.Header().Get("Location"))
+	}
+}
+
+// outbox is what is waiting to be told to people: a line each, of mails the subject. A text in hand is a code.
+func (h *hosted) outbox() string {
+	h.t.Helper()
+	var lines []string
+	h.write(func(tx store.Tx) error {
+		all, err := tx.LeaseMessages(ctx, "test", h.now(), h.now().Add(time.Second), 100)
+		lines = nil
+		for _, m := range all {
+			first, _, _ := strings.Cut(m.Body.Reveal(), "\n")
+			if m.Channel == "email" {
+				lines = append(lines, "email: "+first)
+			} else {
+				lines = append(lines, m.Channel+" "+m.To.Reveal()+": "+first)
+			}
+		}
+		return err
+	})
+	return strings.Join(lines, "\n")
 }

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"path"
@@ -11,6 +12,8 @@ import (
 	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/flow"
+	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
 )
@@ -58,10 +61,17 @@ func (a *API) here(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	replace := ident.Kind(c.params["replace"])
+	if replace != "" && replace != ident.Phone {
+		return errorPage(http.StatusBadRequest, "Nothing but a phone can be set up anew here."), nil
+	}
 	browser, set := a.browser(c)
 	opened, err := a.Engine.Open(c.Context(), engine.Opening{
-		Request: flow.Request{Client: client.ID, Redirect: a.Origin + back, Mode: flow.Here, MaxAge: age}, Session: session, Browser: browser,
+		Request: flow.Request{Client: client.ID, Redirect: a.Origin + back, Mode: flow.Here, MaxAge: age, Replace: replace}, Session: session, Browser: browser,
 	})
+	if errors.Is(err, engine.ErrTooOld) { // sign in, come back to the page that sent us here, and begin again
+		return reply{status: http.StatusSeeOther, to: AccountSignIn(back, limit.Recent), set: set}, nil
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -101,6 +111,11 @@ func (a *API) who(c *call) (device.Person, bool, error) {
 func (a *API) Visitor(r *http.Request) (session string, ok bool) {
 	s, err := a.session(&call{Request: r})
 	return s.ID, err == nil && s.ID != ""
+}
+
+// AccountPhone is where somebody sets up another phone, and then comes back to a page.
+func AccountPhone(back string) string {
+	return signInHere(back, "") + "&replace=" + string(ident.Phone)
 }
 
 // AccountSignIn is where the account pages send a browser whose session is not there, or too old for what it wants to do.

@@ -24,6 +24,10 @@ func (a accounts) ChangePassword(ctx context.Context, session, current, next str
 	return told(a.Accounts.ChangePassword(ctx, session, secret.Text(current), secret.Text(next)))
 }
 
+func (a accounts) RemovePhone(ctx context.Context, session string) error {
+	return told(a.Accounts.RemovePhone(ctx, session))
+}
+
 func (a accounts) Sessions(ctx context.Context, session string) ([]signin.SessionInfo, error) {
 	all, err := a.Accounts.Sessions(ctx, session)
 	var infos []signin.SessionInfo
@@ -55,6 +59,7 @@ func told(err error) error {
 	for ours, theirs := range map[error]error{
 		account.ErrSignedOut: signin.ErrSignedOut, account.ErrStepUp: signin.ErrStepUp, account.ErrWrongPassword: signin.ErrWrongPassword,
 		account.ErrTooMany: signin.ErrTooMany, account.ErrNoSuchSession: signin.ErrNoSuchSession,
+		account.ErrNoPhone: signin.ErrNoPhone,
 	} {
 		if errors.Is(err, ours) {
 			return theirs

@@ -156,7 +156,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Hosted: true, Engine: server.Local{Handler: house}, URL: p.Origin + "/signin", Keys: [][32]byte{[32]byte(p.Keys.MAC(secret.MACPages))},
 		Logger: p.Log, Now: p.Now,
 		Account: accounts{account.New(account.Config{Store: p.Store, Engine: signIn, Browsers: h.sessions, Now: p.Now})},
-		Visitor: func(r *http.Request) (string, bool) { return h.op.Visitor(r) }, SignIn: accountSignIn,
+		Visitor: func(r *http.Request) (string, bool) { return h.op.Visitor(r) }, SignIn: accountSignIn, ChangePhone: op.AccountPhone("/account/phone"),
 	})
 	if err != nil {
 		return nil, err

@@ -50,6 +50,7 @@ type requestRow struct {
 	Key       string         `json:"key,omitempty"`
 	Subject   ident.UserID   `json:"subject,omitempty"`
 	Session   string         `json:"session,omitempty"`
+	Replace   ident.Kind     `json:"replace,omitempty"`
 }
 
 type proofRow struct {
@@ -79,7 +80,7 @@ func encodeState(s flow.State) []byte {
 		Stage: s.Stage, Created: instant(s.Created), Seen: instant(s.Seen), Login: s.Login, User: s.User, Skipped: s.Skipped,
 		Request: requestRow{s.Request.Server, s.Request.Client, s.Request.Redirect, s.Request.Scopes, s.Request.State,
 			s.Request.Nonce, s.Request.Challenge, s.Request.ACR, span(s.Request.MaxAge), s.Request.Source, digest(s.Request.Device),
-			s.Request.Ending, s.Request.Mode, s.Request.Key, s.Request.Subject, s.Request.Session},
+			s.Request.Ending, s.Request.Mode, s.Request.Key, s.Request.Subject, s.Request.Session, s.Request.Replace},
 		Current: currentRow{s.Current.Kind, s.Current.Method, s.Current.Enrollment, s.Current.Challenge,
 			s.Current.Number.Reveal(), s.Current.Hint},
 		Outcome: outcomeRow{instant(s.Outcome.At), digest(s.Outcome.Answer), s.Outcome.Repeats},
@@ -105,7 +106,7 @@ func decodeState(plain []byte, s *flow.State) error {
 	s.Login, s.User, s.Skipped = row.Login, row.User, row.Skipped
 	s.Request = flow.Request{Server: r.Server, Client: r.Client, Redirect: r.Redirect, Scopes: r.Scopes, State: r.State,
 		Nonce: r.Nonce, Challenge: r.Challenge, ACR: r.ACR, MaxAge: time.Duration(r.MaxAge),
-		Source: r.Source, Device: secret.Digest(r.Device), Ending: r.Ending, Mode: r.Mode, Key: r.Key, Subject: r.Subject, Session: r.Session}
+		Source: r.Source, Device: secret.Digest(r.Device), Ending: r.Ending, Mode: r.Mode, Key: r.Key, Subject: r.Subject, Session: r.Session, Replace: r.Replace}
 	s.Current = flow.Current{Kind: c.Kind, Method: c.Method, Enrollment: c.Enrollment, Challenge: c.Challenge,
 		Number: secret.Text(c.Number), Hint: c.Hint}
 	s.Outcome = flow.Outcome{At: time.Time(o.At), Answer: secret.Digest(o.Answer), Repeats: o.Repeats}
