@@ -12,20 +12,46 @@ import (
 	"latchkey.dev/internal/authn/phone"
 	"latchkey.dev/internal/dev"
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/sqlite"
 )
 
-// seedBatch is how many users go into one commit.
-const seedBatch = 5000
+// A machine is an application that asks for tokens for itself.
+const (
+	machineID     = "0oabenchmachine"
+	machineSecret = "bench-bench-bench-bench-bench-bench-bench-b"
+	machineScope  = "bench"
+)
 
-// loginOf is the name of the i-th user that seed adds.
-func loginOf(i int) string { return fmt.Sprintf("user%07d@example.com", i) }
+// seedMachine adds one to the data directory of a dev house that is not running.
+func seedMachine(data string) (err error) {
+	return seeding(data, func(ctx context.Context, db store.DB, _ dev.Org) error {
+		return db.Update(ctx, func(tx store.Tx) error {
+			servers, err := tx.Servers(ctx)
+			if err != nil {
+				return err
+			}
+			for _, s := range servers {
+				if s.ID == oauth.DefaultServer().ID {
+					s.Scopes = append(s.Scopes, machineScope)
+					if err := tx.PutServer(ctx, s); err != nil {
+						return err
+					}
+				}
+			}
+			return tx.PutClient(ctx, oauth.Client{
+				ID: machineID, Label: "Machine", SecretDigests: []secret.Digest{secret.DigestOf(secret.ClientSecret, machineSecret)},
+				Grants: []oauth.GrantType{oauth.ClientCredentials}, Scopes: []string{machineScope}, Policy: policy.PasswordOnly, Created: time.Now().UTC(),
+			})
+		})
+	})
+}
 
-// seed adds n users to the data directory of a dev house that is not running. They have phones of their
-// own and the password of a user who is there: a million hashes would take a day.
-func seed(data, like string, n int) (err error) {
+// seeding opens the database of a house that is not running.
+func seeding(data string, do func(context.Context, store.DB, dev.Org) error) (err error) {
 	ctx := context.Background()
 	dir, err := dev.OpenDir(data, false)
 	if err != nil {
@@ -37,34 +63,47 @@ func seed(data, like string, n int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	var hash ident.Enrollment
-	err = db.View(ctx, func(tx store.Tx) error {
-		u, err := tx.UserByLogin(ctx, like)
-		if err != nil {
-			return err
-		}
-		all, err := tx.Enrollments(ctx, u.ID)
-		hash, _ = ident.Find(all, ident.Password)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	all := names(n)
-	for batch := range slices.Chunk(all, seedBatch) {
-		err := db.Update(ctx, func(tx store.Tx) error {
-			for _, who := range batch {
-				if err := addUser(ctx, tx, who, hash.Secret, dir.Org); err != nil {
-					return err
-				}
+	return do(ctx, db, dir.Org)
+}
+
+// seedBatch is how many users go into one commit.
+const seedBatch = 5000
+
+// loginOf is the name of the i-th user that seed adds.
+func loginOf(i int) string { return fmt.Sprintf("user%07d@example.com", i) }
+
+// seed adds n users to the data directory of a dev house that is not running. They have phones of their
+// own and the password of a user who is there: a million hashes would take a day.
+func seed(data, like string, n int) error {
+	return seeding(data, func(ctx context.Context, db store.DB, org dev.Org) error {
+		var hash ident.Enrollment
+		err := db.View(ctx, func(tx store.Tx) error {
+			u, err := tx.UserByLogin(ctx, like)
+			if err != nil {
+				return err
 			}
-			return nil
+			all, err := tx.Enrollments(ctx, u.ID)
+			hash, _ = ident.Find(all, ident.Password)
+			return err
 		})
 		if err != nil {
 			return err
 		}
-	}
-	return nil
+		for batch := range slices.Chunk(names(n), seedBatch) {
+			err := db.Update(ctx, func(tx store.Tx) error {
+				for _, who := range batch {
+					if err := addUser(ctx, tx, who, hash.Secret, org); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // A name is the ids of the i-th user and of what they sign in with.
