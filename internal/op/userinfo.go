@@ -9,6 +9,7 @@ import (
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
 
@@ -142,19 +143,20 @@ func (a *API) holder(c *call, token oauth.AccessToken) (h holder, err error) {
 	ctx := c.Context()
 	grant, _ := token.Grant()
 	err = a.Store.View(ctx, func(tx store.Tx) (err error) {
-		if h.user, err = tx.TokenHolder(ctx, token.User, grant, token.ID); err != nil {
+		if token.Has(oauth.ScopePhone) {
+			var number secret.Text
+			h.user, number, err = tx.TokenHolderAndPhone(ctx, token.User, grant, token.ID)
+			h.phone = number.Reveal()
+		} else {
+			h.user, err = tx.TokenHolder(ctx, token.User, grant, token.ID)
+		}
+		if err != nil {
 			return err
 		}
 		if err := inUse(c, tx, token.Client); err != nil {
 			return err
 		}
-		if h.groups, err = groupsOf(ctx, tx, token.User, token.Has(oauth.ScopeGroups)); err != nil || !token.Has(oauth.ScopePhone) {
-			return err
-		}
-		all, err := tx.Enrollments(ctx, token.User)
-		if e, ok := ident.Find(all, ident.Phone); ok {
-			h.phone = e.Secret.Reveal()
-		}
+		h.groups, err = groupsOf(ctx, tx, token.User, token.Has(oauth.ScopeGroups))
 		return err
 	})
 	switch {

@@ -539,6 +539,9 @@ type Grants interface {
 	// revoked or the grant is gone (ErrSpent), or the user is (ErrNotFound). Without a user, for a token that a
 	// client has by itself, it is the same of token and grant, and nobody is returned.
 	TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error)
+	// TokenHolderAndPhone tells beside it the number that the user has proved to hold, empty if there is none, in the
+	// same read.
+	TokenHolderAndPhone(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, secret.Text, error)
 }
 
 // A SigningKey is a key pair as it is stored, its private part sealed in the database.

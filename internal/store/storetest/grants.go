@@ -187,6 +187,23 @@ var grants = map[string]func(*testing.T, store.DB){
 		read(t, db, func(tx store.Tx) error {
 			got, err := tx.TokenHolder(ctx, u.ID, "oar1", "jti1")
 			same(t, got, u)
+			if err != nil {
+				return err
+			}
+			got, number, err := tx.TokenHolderAndPhone(ctx, u.ID, "oar1", "jti1")
+			same(t, got, u)
+			same(t, number, "")
+			return err
+		})
+		write(t, db, func(tx store.Tx) error {
+			return errors.Join(
+				tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1", User: u.ID, Kind: ident.Password, Secret: "hash", Created: now}),
+				tx.AddEnrollment(ctx, ident.Enrollment{ID: "sms1", User: u.ID, Kind: ident.Phone, Secret: "+15550100", Created: now}))
+		})
+		read(t, db, func(tx store.Tx) error {
+			got, number, err := tx.TokenHolderAndPhone(ctx, u.ID, "oar1", "jti1")
+			same(t, got, u)
+			same(t, number, "+15550100")
 			return err
 		})
 		for range 2 {
