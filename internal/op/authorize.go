@@ -222,13 +222,14 @@ func respond(c *call, issuer string, e ending, add url.Values) reply {
 	return redirect(c, e.back, add)
 }
 
-// target is where a redirect URI leads, as Content-Security-Policy names it: the origin, or the scheme of an app.
+// target is where a redirect URI leads, as Content-Security-Policy names it: the origin, or the scheme of an app. It
+// has no way to name an IPv6 address, so there the scheme has to do (CSP 3, 2.3.1).
 func target(redirect string) string {
 	u, err := url.Parse(redirect)
 	switch {
 	case err != nil:
 		return ""
-	case u.Scheme == "http" || u.Scheme == "https":
+	case (u.Scheme == "http" || u.Scheme == "https") && !strings.Contains(u.Host, "["):
 		return u.Scheme + "://" + u.Host
 	}
 	return strings.ToLower(u.Scheme) + ":"
