@@ -11,6 +11,7 @@ import (
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
 
@@ -192,7 +193,7 @@ var grants = map[string]func(*testing.T, store.DB){
 			}
 			got, number, err := tx.TokenHolderAndPhone(ctx, u.ID, "oar1", "jti1")
 			same(t, got, u)
-			same(t, number, "")
+			same(t, number, secret.Text(""))
 			return err
 		})
 		write(t, db, func(tx store.Tx) error {
@@ -203,7 +204,7 @@ var grants = map[string]func(*testing.T, store.DB){
 		read(t, db, func(tx store.Tx) error {
 			got, number, err := tx.TokenHolderAndPhone(ctx, u.ID, "oar1", "jti1")
 			same(t, got, u)
-			same(t, number, "+15550100")
+			same(t, number, secret.Text("+15550100"))
 			return err
 		})
 		for range 2 {
