@@ -1,11 +1,15 @@
 package keys_test
 
 import (
+	"encoding/asn1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -123,6 +127,30 @@ func TestS69_ES256(t *testing.T) {
 	other := open(t, db, c) // which has read the key and did not make it
 	if claims, err := keys.Verify[map[string]string](ctx, other, token); err != nil || claims["sub"] != "00u1" {
 		t.Errorf("another node: %v, %v", claims, err)
+	}
+	end := strings.LastIndexByte(token, '.')
+	signed, signature := token[:end], token[end+1:]
+	raw, err = base64.RawURLEncoding.DecodeString(signature)
+	if err != nil || len(raw) != 64 {
+		t.Fatalf("a signature of %d bytes, %v", len(raw), err)
+	}
+	r, s := new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, wrong := range map[string][]byte{
+		"none":         {},
+		"of zeros":     make([]byte, 64),
+		"one bit off":  append([]byte{raw[0] ^ 1}, raw[1:]...),
+		"a byte short": raw[:63],
+		"a byte long":  append(slices.Clone(raw), 0),
+		"in DER":       der,
+		"turned round": append(slices.Clone(raw[32:]), raw[:32]...),
+	} {
+		if _, err := keys.Verify[any](ctx, other, signed+"."+b64(string(wrong))); !errors.Is(err, keys.ErrInvalid) {
+			t.Errorf("S-62: a signature %s: %v", name, err)
+		}
 	}
 	// The next one is like the present one, until somebody says otherwise.
 	if _, err := ring.Replace(ctx, "", audit.Event{}); err != nil {

@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -357,15 +358,30 @@ func (r *Ring) verify(ctx context.Context, token string) (digest [sha256.Size]by
 	if r.verdicts.good(digest) {
 		return digest, nil
 	}
-	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{k.alg})
-	if err != nil {
-		return digest, ErrInvalid
-	}
-	if _, err := jws.Verify(k.public); err != nil {
+	if !k.signed(token) {
 		return digest, ErrInvalid
 	}
 	r.verdicts.add(digest, nil)
 	return digest, nil
+}
+
+// signed reports that a compact JWS has the key's signature. There is no header left to read: it is our own, byte
+// for byte, and so all that a JOSE library would do here is what it says in RFC 7518 3.3 and 3.4.
+func (k *key) signed(token string) bool {
+	end := strings.LastIndexByte(token, '.')
+	signature, err := base64.RawURLEncoding.Strict().DecodeString(token[end+1:])
+	if err != nil || strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") { // which the decoder would skip
+		return false
+	}
+	digest := sha256.Sum256([]byte(token[:end]))
+	switch public := k.public.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest[:], signature) == nil
+	case *ecdsa.PublicKey:
+		half := len(signature) / 2
+		return len(signature) == 64 && ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:]))
+	}
+	return false
 }
 
 // JWKS returns the published keys as a JWK set. The bytes are made once per reading; do not change them.

@@ -412,6 +412,9 @@ func TestS62_Algorithms(t *testing.T) {
 		"signature cut off":           header + "." + payload + ".",
 		"signature of another":        header + "." + b64(`{"sub":"00u2"}`) + "." + signature,
 		"a byte of the signature off": header + "." + payload + "." + flip(signature),
+		"a line break in it":          good[:len(good)-9] + "\n" + good[len(good)-9:],
+		"the signature padded":        good + "==",
+		"the last bits not zero":      good[:len(good)-1] + loose(good[len(good)-1]),
 		"two parts":                   header + "." + payload,
 		"four parts":                  good + "." + signature,
 		"nothing":                     "",
@@ -433,6 +436,10 @@ func flip(s string) string {
 	}
 	return "A" + s[1:]
 }
+
+// loose is another last letter of a signature of 256 bytes, which decodes to the same bytes unless
+// somebody looks at the bits that are left over.
+func loose(last byte) string { return string(rune(last + 1)) }
 
 // FuzzVerify: whatever is shown, nothing passes that this ring did not sign, and nothing panics.
 func FuzzVerify(f *testing.F) {
