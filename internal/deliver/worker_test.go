@@ -54,9 +54,10 @@ func (r *rows) Update(_ context.Context, f func(store.Tx) error) error {
 	return f(r)
 }
 
-func (r *rows) View(ctx context.Context, f func(store.Tx) error) error { return r.Update(ctx, f) }
-func (r *rows) Now(context.Context) (time.Time, error)                 { return time.Now(), nil }
-func (r *rows) Close() error                                           { return nil }
+func (r *rows) View(ctx context.Context, f func(store.Tx) error) error     { return r.Update(ctx, f) }
+func (r *rows) ViewOnce(ctx context.Context, f func(store.Tx) error) error { return r.Update(ctx, f) }
+func (r *rows) Now(context.Context) (time.Time, error)                     { return time.Now(), nil }
+func (r *rows) Close() error                                               { return nil }
 
 func (r *rows) LeaseMessages(_ context.Context, worker string, now, until time.Time, n int) ([]store.Message, error) {
 	var taken []store.Message

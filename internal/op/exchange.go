@@ -105,6 +105,11 @@ func (a *API) target(c *call) (*realm, error) {
 func (a *API) exchanged(c *call, client oauth.Client, subject oauth.AccessToken, target *realm, scopes []string) (access oauth.AccessToken, err error) {
 	ctx := c.Context()
 	id, _ := subject.Grant()
+	if err = a.inUse(c, subject.Client); errors.Is(err, store.ErrNotFound) {
+		return access, errSubject
+	} else if err != nil {
+		return access, err
+	}
 	err = a.Store.Update(ctx, func(tx store.Tx) error {
 		user, err := tx.TokenHolder(ctx, subject.User, id, subject.ID)
 		if err != nil {
@@ -112,9 +117,6 @@ func (a *API) exchanged(c *call, client oauth.Client, subject oauth.AccessToken,
 		}
 		grant, err := tx.Grant(ctx, id)
 		if err != nil {
-			return err
-		}
-		if err := inUse(c, tx, subject.Client); err != nil {
 			return err
 		}
 		if user.Status != ident.Active {

@@ -154,7 +154,7 @@ type introspection struct {
 
 // alive returns the user of a token that was not revoked, if it has one.
 func (a *API) alive(c *call, token found) (user ident.User, err error) {
-	err = a.Store.View(c.Context(), func(tx store.Tx) error {
+	err = a.Store.ViewOnce(c.Context(), func(tx store.Tx) error {
 		user, err = tx.TokenHolder(c.Context(), token.user, token.grant, token.id)
 		return err
 	})

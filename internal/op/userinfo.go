@@ -142,7 +142,7 @@ func (a *API) holder(c *call, token oauth.AccessToken) (h holder, err error) {
 	}
 	ctx := c.Context()
 	grant, _ := token.Grant()
-	err = a.Store.View(ctx, func(tx store.Tx) (err error) {
+	err = a.Store.ViewOnce(ctx, func(tx store.Tx) (err error) {
 		if token.Has(oauth.ScopePhone) {
 			var number secret.Text
 			h.user, number, err = tx.TokenHolderAndPhone(ctx, token.User, grant, token.ID)
@@ -150,15 +150,17 @@ func (a *API) holder(c *call, token oauth.AccessToken) (h holder, err error) {
 		} else {
 			h.user, err = tx.TokenHolder(ctx, token.User, grant, token.ID)
 		}
-		if err != nil {
-			return err
-		}
-		if err := inUse(c, tx, token.Client); err != nil {
-			return err
-		}
-		h.groups, err = groupsOf(ctx, tx, token.User, token.Has(oauth.ScopeGroups))
 		return err
 	})
+	if err == nil {
+		err = a.inUse(c, token.Client)
+	}
+	if err == nil && token.Has(oauth.ScopeGroups) {
+		err = a.Store.ViewOnce(ctx, func(tx store.Tx) (err error) {
+			h.groups, err = groupsOf(ctx, tx, token.User, true)
+			return err
+		})
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSpent):
 		return holder{}, errToken
@@ -184,11 +186,15 @@ func groupsOf(ctx context.Context, tx store.Tx, u ident.UserID, told bool) (name
 
 // inUse is [store.ErrNotFound] for a client that is gone or disabled. A good word is remembered until the
 // servers are read again: a page asks userinfo more often than an operator disables a client (S-79).
-func inUse(c *call, tx store.Tx, id oauth.ClientID) error {
+func (a *API) inUse(c *call, id oauth.ClientID) error {
 	if _, known := c.realm.clients.Load(id); known {
 		return nil
 	}
-	client, err := tx.Client(c.Context(), id)
+	var client oauth.Client
+	err := a.Store.ViewOnce(c.Context(), func(tx store.Tx) (err error) {
+		client, err = tx.Client(c.Context(), id)
+		return err
+	})
 	if err != nil {
 		return err
 	}

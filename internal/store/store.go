@@ -32,6 +32,9 @@ var (
 type DB interface {
 	// View runs f over one consistent snapshot. f must not write, nor begin another transaction.
 	View(ctx context.Context, f func(Tx) error) error
+	// ViewOnce is View for an f that reads once. A single statement sees one snapshot by itself, and where that saves
+	// anything no transaction is made around it. A second read is refused.
+	ViewOnce(ctx context.Context, f func(Tx) error) error
 	// Update runs f in a transaction and commits it durably before it returns nil (S-75). It is the only
 	// way to write. f may run more than once, so it touches only tx and plain values that it sets anew each
 	// time; after any error from tx it returns that error. Hash, verify and send before it or after it, never in

@@ -214,6 +214,12 @@ func (e *engine) View(ctx context.Context, f func(sqlstore.Querier) error) error
 	return e.again(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, f)
 }
 
+// ViewOnce has its transaction: the answer to BEGIN is how a server that has followed another since, or is gone, is
+// told from one that leads.
+func (e *engine) ViewOnce(ctx context.Context, f func(sqlstore.Querier) error) error {
+	return e.View(ctx, f)
+}
+
 func (e *engine) Update(ctx context.Context, f func(sqlstore.Querier) error) error {
 	return e.again(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, f)
 }

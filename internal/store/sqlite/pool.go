@@ -42,6 +42,19 @@ func (p *pool) view(ctx context.Context, f func(sqlstore.Querier) error) error {
 	return err
 }
 
+// viewOnce is view without a transaction, which is a quarter of what reading one row costs.
+func (p *pool) viewOnce(ctx context.Context, f func(sqlstore.Querier) error) error {
+	s, err := p.take(ctx)
+	if err != nil {
+		return err
+	}
+	good := false // stays so if f panics
+	defer func() { p.put(s, good) }()
+	err = f(s)
+	good = true // a statement that failed leaves nothing open
+	return err
+}
+
 func (p *pool) take(ctx context.Context) (*session, error) {
 	select {
 	case <-p.stop:

@@ -98,6 +98,10 @@ func (e *engine) View(ctx context.Context, f func(sqlstore.Querier) error) error
 	return e.pool.view(ctx, f)
 }
 
+func (e *engine) ViewOnce(ctx context.Context, f func(sqlstore.Querier) error) error {
+	return e.pool.viewOnce(ctx, f)
+}
+
 func (e *engine) Update(ctx context.Context, f func(sqlstore.Querier) error) error {
 	return e.writer.update(ctx, f)
 }

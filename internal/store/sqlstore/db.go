@@ -31,6 +31,8 @@ type Querier interface {
 type Engine interface {
 	// View runs f over one snapshot, read only.
 	View(ctx context.Context, f func(Querier) error) error
+	// ViewOnce is View for an f that runs one statement.
+	ViewOnce(ctx context.Context, f func(Querier) error) error
 	// Update runs f, more than once if it must, and commits durably before it returns nil.
 	Update(ctx context.Context, f func(Querier) error) error
 	// Snapshot is View for as long as it takes.
@@ -71,6 +73,32 @@ func New(ctx context.Context, e Engine, d Dialect, keys *secret.Keys) (*DB, erro
 func (db *DB) View(ctx context.Context, f func(store.Tx) error) error {
 	ctx, w := db.watching(ctx, false)
 	return w.ends(db.failure(db.engine.View(ctx, func(q Querier) error { return db.run(q, f, w) })))
+}
+
+// ViewOnce implements [store.DB].
+func (db *DB) ViewOnce(ctx context.Context, f func(store.Tx) error) error {
+	ctx, w := db.watching(ctx, false)
+	return w.ends(db.failure(db.engine.ViewOnce(ctx, func(q Querier) error { return db.run(&single{Querier: q}, f, w) })))
+}
+
+// A single runs one statement. Another one would see another snapshot.
+type single struct {
+	Querier
+	used bool
+}
+
+var errSecond = errors.New("sqlstore: a second statement where one was promised")
+
+func (s *single) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s.used {
+		return nil, errSecond
+	}
+	s.used = true
+	return s.Querier.Query(ctx, query, args...)
+}
+
+func (s *single) Exec(context.Context, string, ...any) (int64, error) {
+	return 0, errors.New("sqlstore: a write where one read was promised")
 }
 
 // Update implements [store.DB].

@@ -161,14 +161,15 @@ const over = `coalesce((SELECT revoked FROM grants WHERE id = $2), TRUE) OR EXIS
 
 // TokenHolder is one statement, because it stands in the way of every userinfo request.
 func (t *tx) TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error) {
-	return t.tokenHolder(ctx, u, g, jti, ``)
+	return t.tokenHolder(ctx, u, g, jti, ``, ``)
 }
 
 func (t *tx) TokenHolderAndPhone(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, secret.Text, error) {
 	var id string
 	var sealed []byte
-	holder, err := t.tokenHolder(ctx, u, g, jti, `, coalesce((SELECT id FROM enrollments WHERE user_id = users.id AND kind = 'phone'), ''),
-		(SELECT secret FROM enrollments WHERE user_id = users.id AND kind = 'phone')`, &id, &sealed)
+	holder, err := t.tokenHolder(ctx, u, g, jti, `, coalesce(phone_id, ''), phone`,
+		` LEFT JOIN (SELECT id AS phone_id, user_id AS phone_of, secret AS phone FROM enrollments WHERE kind = 'phone') AS phones ON phone_of = id`,
+		&id, &sealed)
 	if err != nil || id == "" {
 		return holder, "", err
 	}
@@ -176,8 +177,8 @@ func (t *tx) TokenHolderAndPhone(ctx context.Context, u ident.UserID, g oauth.Gr
 	return holder, secret.Text(number), err
 }
 
-// tokenHolder reads more of the user's, if there is a user.
-func (t *tx) tokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string, more string, into ...any) (ident.User, error) {
+// tokenHolder reads more of the user's, from what is joined to users, if there is a user.
+func (t *tx) tokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string, more, from string, into ...any) (ident.User, error) {
 	var holder ident.User
 	var refused bool
 	a := args{string(u), string(g), jti}
@@ -185,7 +186,7 @@ func (t *tx) tokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, j
 	if u == "" {
 		err = t.one(ctx, `SELECT (`+over+`) AND $1 = ''`, a, &refused)
 	} else {
-		err = t.one(ctx, `SELECT `+userColumns+`, `+over+more+` FROM users WHERE id = $1`, a, append(append(userInto(&holder), &refused), into...)...)
+		err = t.one(ctx, `SELECT `+userColumns+`, `+over+more+` FROM users`+from+` WHERE id = $1`, a, append(append(userInto(&holder), &refused), into...)...)
 	}
 	if err == nil && refused {
 		err = store.ErrSpent

@@ -207,6 +207,32 @@ var transactions = map[string]func(*testing.T, Home){
 		}
 		same(t, setting(t, db, "a"), "")
 	},
+	"transactions/one read has no second": func(t *testing.T, h Home) {
+		db := open(t, h)
+		write(t, db, func(tx store.Tx) error { return tx.PutSetting(ctx, "a", "1") })
+		var got string
+		if err := db.ViewOnce(ctx, func(tx store.Tx) (err error) { got, err = tx.Setting(ctx, "a"); return err }); err != nil || got != "1" {
+			t.Errorf("got %q and error %v", got, err)
+		}
+		if err := db.ViewOnce(ctx, func(tx store.Tx) error {
+			return errors.Join(second(tx.Setting(ctx, "a")), second(tx.Setting(ctx, "a")))
+		}); err == nil {
+			t.Error("two reads were taken for one")
+		}
+		if err := db.ViewOnce(ctx, func(tx store.Tx) error { return tx.PutSetting(ctx, "a", "2") }); err == nil {
+			t.Error("a write was taken for a read")
+		}
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := db.ViewOnce(gone, func(tx store.Tx) error { return second(tx.Setting(gone, "a")) }); !errors.Is(err, context.Canceled) {
+			t.Errorf("got error %v", err)
+		}
+		// What failed has spoilt nothing.
+		if err := db.ViewOnce(ctx, func(tx store.Tx) error { return second(tx.Setting(ctx, "nothing")) }); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("got error %v", err)
+		}
+		same(t, setting(t, db, "a"), "1")
+	},
 	"transactions/who gave up waiting wrote nothing": func(t *testing.T, h Home) {
 		db := open(t, h)
 		gone, cancel := context.WithCancel(ctx)
@@ -596,3 +622,5 @@ var sweeps = map[string]func(*testing.T, store.DB){
 		aUser(t, db, "00u1", "ada")
 	},
 }
+
+func second[T any](_ T, err error) error { return err }
