@@ -358,7 +358,7 @@ func (e *Engine) Resend(ctx context.Context, handle secret.Text) (*Page, error) 
 
 func (e *Engine) resending(ctx context.Context, sc scene) (sending, error) {
 	var old store.Challenge
-	err := e.Store.View(ctx, func(tx store.Tx) (err error) {
+	err := e.Store.ViewOnce(ctx, func(tx store.Tx) (err error) {
 		old, err = tx.Challenge(ctx, sc.state.Current.Challenge)
 		return err
 	})

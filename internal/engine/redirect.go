@@ -242,7 +242,7 @@ func (e *Engine) Arrive(ctx context.Context, handle, browser secret.Text) (Arriv
 		return Arrival{}, expired("of another browser")
 	}
 	a := Arrival{Request: r, Code: e.successCode(sc), Other: r.Subject != "" && r.Subject != sc.state.User}
-	err = e.Store.View(ctx, func(tx store.Tx) error {
+	err = e.Store.ViewOnce(ctx, func(tx store.Tx) error {
 		_, err := tx.Session(ctx, e.sessionDigest(sc))
 		return err
 	})

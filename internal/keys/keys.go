@@ -165,7 +165,7 @@ func (r *Ring) current(ctx context.Context) (*held, error) {
 }
 
 func (r *Ring) stored(ctx context.Context) (all []store.SigningKey, err error) {
-	err = r.db.View(ctx, func(tx store.Tx) error {
+	err = r.db.ViewOnce(ctx, func(tx store.Tx) error {
 		all, err = tx.SigningKeys(ctx)
 		return err
 	})

@@ -19,11 +19,11 @@ type flaky struct {
 	reads int
 }
 
-func (f *flaky) View(ctx context.Context, do func(store.Tx) error) error {
+func (f *flaky) ViewOnce(ctx context.Context, do func(store.Tx) error) error {
 	if f.reads++; f.away {
 		return store.ErrUnavailable
 	}
-	return f.DB.View(ctx, do)
+	return f.DB.ViewOnce(ctx, do)
 }
 
 // age makes the ring's reading older than it is.

@@ -109,7 +109,7 @@ func (a *API) find(c *call, who claim) (client oauth.Client, err error) {
 	if who.id == "" {
 		return client, &oauth.Error{Code: oauth.InvalidClient, Description: "The client does not say who it is: 'client_id' is missing."}
 	}
-	err = a.Store.View(c.Context(), func(tx store.Tx) error {
+	err = a.Store.ViewOnce(c.Context(), func(tx store.Tx) error {
 		client, err = tx.Client(c.Context(), who.id)
 		return err
 	})

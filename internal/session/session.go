@@ -56,7 +56,7 @@ func (s *Sessions) Find(ctx context.Context, value secret.Text) (found store.Ses
 		return found, nil
 	}
 	now := s.Now()
-	err = s.Store.View(ctx, func(tx store.Tx) error {
+	err = s.Store.ViewOnce(ctx, func(tx store.Tx) error {
 		found, err = tx.Session(ctx, secret.DigestOf(secret.SessionValue, value.Reveal()))
 		return err
 	})
@@ -79,7 +79,7 @@ func (s *Sessions) Find(ctx context.Context, value secret.Text) (found store.Ses
 
 // ByID returns a living session by its id (sid); the zero one if there is none.
 func (s *Sessions) ByID(ctx context.Context, id string) (found store.Session, err error) {
-	err = s.Store.View(ctx, func(tx store.Tx) error {
+	err = s.Store.ViewOnce(ctx, func(tx store.Tx) error {
 		found, err = tx.SessionByID(ctx, id)
 		return err
 	})
@@ -91,7 +91,7 @@ func (s *Sessions) ByID(ctx context.Context, id string) (found store.Session, er
 
 // Entered returns the applications that were entered in a session.
 func (s *Sessions) Entered(ctx context.Context, id string) (all []store.Membership, err error) {
-	err = s.Store.View(ctx, func(tx store.Tx) error {
+	err = s.Store.ViewOnce(ctx, func(tx store.Tx) error {
 		all, err = tx.Memberships(ctx, id)
 		return err
 	})
@@ -101,7 +101,7 @@ func (s *Sessions) Entered(ctx context.Context, id string) (all []store.Membersh
 // Of returns the living sessions of somebody, the last seen first.
 func (s *Sessions) Of(ctx context.Context, u ident.UserID) (alive []store.Session, err error) {
 	now := s.Now()
-	err = s.Store.View(ctx, func(tx store.Tx) error {
+	err = s.Store.ViewOnce(ctx, func(tx store.Tx) error {
 		all, err := tx.SessionsOf(ctx, u)
 		alive = nil
 		for _, one := range all {
