@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -32,6 +33,7 @@ type Profile struct {
 	Name, Username, Email string
 	Phone                 string // as it may be shown; empty if there is none
 	Zone                  string // IANA time zone; empty is UTC
+	PasswordMin           int    // how many characters a new password has at least
 	Fresh                 bool   // it has been shown lately who it is: no change would be ErrStepUp
 }
 
@@ -204,7 +206,7 @@ func (s *Pages) account(v visit, make func(*page) *accountPage) {
 	if said := v.r.URL.Query().Get("said"); pg.has(said) && s.signed("said", v.b.id+" "+v.here+" "+said, v.r.URL.Query().Get("by")) {
 		pg.Failed = !slices.Contains(goodNews, said)
 		if field := pg.Account.field(said); field != nil {
-			field.Error, field.Focus = pg.T(said), true
+			field.Error, field.Focus = pg.T(said, field.Min), true
 		} else {
 			pg.Notices, pg.FocusNotice = []string{pg.T(said)}, pg.Failed
 		}
@@ -271,7 +273,8 @@ func (s *Pages) passwordPage(v visit) {
 				Show: p.T("action.show"), Hide: p.T("action.hide"), ShowLabel: p.T("action.show.label"), HideLabel: p.T("action.hide.label")}
 		}
 		next := secret("next", p.T("label.New password"), "new-password")
-		next.Hint = p.T("account.password.hint")
+		next.Min = strconv.Itoa(max(who.PasswordMin, 8))
+		next.Hint = p.T("account.password.hint", next.Min)
 		return &accountPage{Title: p.T("account.password.title"), Submit: p.T("account.password.submit"), User: who.Username, Back: p.T("account.back"),
 			Fields: []field{secret("current", p.T("account.password.current"), "current-password"), next}}
 	})

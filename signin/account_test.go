@@ -46,9 +46,9 @@ func (a *fakeAccount) Profile(_ context.Context, session string) (signin.Profile
 		return signin.Profile{}, signin.ErrSignedOut
 	}
 	if a.noPhone {
-		return signin.Profile{Username: "mary@example.com", Fresh: true}, nil
+		return signin.Profile{Username: "mary@example.com", PasswordMin: 15, Fresh: true}, nil
 	}
-	return signin.Profile{Name: "Mary <b>Acme</b>", Username: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", Fresh: !a.stale}, nil
+	return signin.Profile{Name: "Mary <b>Acme</b>", Username: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", PasswordMin: 15, Fresh: !a.stale}, nil
 }
 
 func (a *fakeAccount) ChangePassword(_ context.Context, session, current, next string) error {
@@ -171,7 +171,7 @@ func TestChangePassword(t *testing.T) {
 	for err, want := range map[error]string{
 		signin.ErrWrongPassword:                             "That isn’t your current password",
 		signin.ErrTooMany:                                   "Too many tries",
-		&signin.WeakPasswordError{Why: signin.WeakLength}:   "at least 8 characters, and at most 256",
+		&signin.WeakPasswordError{Why: signin.WeakLength}:   "at least 15 characters, and at most 256",
 		&signin.WeakPasswordError{Why: signin.WeakCommon}:   "lists of common passwords",
 		&signin.WeakPasswordError{Why: signin.WeakPersonal}: "your name or your username",
 		&signin.WeakPasswordError{Why: signin.WeakSame}:     "the password you have",

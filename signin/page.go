@@ -89,6 +89,7 @@ type field struct {
 	Hint, Error             string
 	Autocomplete, InputMode string
 	MaxLength               int
+	Min                     string // of a new password, how many characters; for what is said of it
 	Required, Checked       bool
 	Focus                   bool
 	NoticeToo               bool // the notice at the top is about this field

@@ -24,6 +24,7 @@ import (
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/notice"
+	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/session"
@@ -116,6 +117,7 @@ type Profile struct {
 	Name, Login, Email string
 	Phone              string // masked (S-37)
 	Zone               string
+	Least              int  // how long a new password has to be
 	Fresh              bool // what was shown is not too old for a change that matters
 }
 
@@ -125,8 +127,11 @@ func (a *Accounts) Profile(ctx context.Context, id string) (Profile, error) {
 	if err != nil {
 		return Profile{}, err
 	}
+	least, err := a.least(ctx)
 	phone, _ := ident.Find(v.enrollments, ident.Phone)
-	return Profile{Name: v.user.Name(), Login: v.user.Login, Email: v.user.Email, Phone: phone.Hint, Zone: v.user.Zone, Fresh: v.fresh(a.Now())}, nil
+	return Profile{
+		Name: v.user.Name(), Login: v.user.Login, Email: v.user.Email, Phone: phone.Hint, Zone: v.user.Zone, Least: least, Fresh: v.fresh(a.Now()),
+	}, err
 }
 
 // ChangePassword sets another password. It needs the one that it replaces and a complete sign-in that is not old, ends
@@ -141,7 +146,11 @@ func (a *Accounts) ChangePassword(ctx context.Context, id string, current, next 
 	case norm.NFC.String(current.Reveal()) == norm.NFC.String(next.Reveal()):
 		return &WeakError{Same}
 	}
-	if err := weak(next, v.user); err != nil { // before a try is counted, and before anything is hashed
+	least, err := a.least(ctx)
+	if err != nil {
+		return err
+	}
+	if err := weak(next, least, v.user); err != nil { // before a try is counted, and before anything is hashed
 		return err
 	}
 	err = a.Engine.Recheck(ctx, engine.Recheck{User: v.user.ID, Answer: current, Then: func(u ident.User, judged ident.Enrollment) (func(store.Tx) error, error) {
@@ -236,9 +245,19 @@ func (a *Accounts) replace(ctx context.Context, tx store.Tx, s store.Session, u 
 	})
 }
 
+// least is how long a new password has to be.
+func (a *Accounts) least(ctx context.Context) (int, error) {
+	var clients []oauth.Client
+	err := a.Store.View(ctx, func(tx store.Tx) (err error) { clients, err = tx.Clients(ctx); return err })
+	if err != nil {
+		return 0, fmt.Errorf("account: %w", err)
+	}
+	return password.Least(oauth.TwoFactors(clients)), nil
+}
+
 // weak judges a new password, and says why it will not do.
-func weak(next secret.Text, u ident.User) error {
-	err := password.Check(next, u.Login, u.GivenName, u.FamilyName)
+func weak(next secret.Text, least int, u ident.User) error {
+	err := password.Check(next, least, u.Login, u.GivenName, u.FamilyName)
 	if err == nil {
 		return nil
 	}
@@ -246,7 +265,7 @@ func weak(next secret.Text, u ident.User) error {
 	switch f := fault.As(err); {
 	case f.Key == msg.PasswordCommon:
 		return &WeakError{Common}
-	case f.Key == msg.Malformed, n < password.MinLength, n > password.MaxLength:
+	case f.Key == msg.Malformed, n < least, n > password.MaxLength:
 		return &WeakError{Length}
 	}
 	return &WeakError{Personal}

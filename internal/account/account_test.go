@@ -291,6 +291,39 @@ func TestS04_ChangePassword(t *testing.T) {
 	})
 }
 
+// An application that lets people in with a password alone makes all passwords longer: they are the people's, not its own.
+func TestS02_APasswordThatStandsAloneIsLonger(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		door := oauth.Client{ID: "0oa2door", Label: "Door", Policy: policy.PasswordAndOptionalPhone, Created: began}
+		for _, c := range []struct {
+			grants   []oauth.GrantType
+			policy   policy.Policy
+			disabled bool
+			want     int
+		}{
+			{[]oauth.GrantType{oauth.InteractionCode}, policy.PasswordAndPhone, false, 8},
+			{[]oauth.GrantType{oauth.ClientCredentials}, policy.PasswordOnly, false, 8}, // nobody signs in to it
+			{[]oauth.GrantType{oauth.AuthorizationCode}, policy.PasswordOnly, true, 8},
+			{[]oauth.GrantType{oauth.DeviceCode}, policy.PasswordOnly, false, 15},
+			{[]oauth.GrantType{oauth.AuthorizationCode}, policy.PasswordOnly, false, 15},
+			{[]oauth.GrantType{oauth.InteractionCode}, policy.PasswordAndOptionalPhone, false, 15},
+		} {
+			door.Grants, door.Policy, door.Disabled = c.grants, c.policy, c.disabled
+			h.write(t, func(tx store.Tx) error { return tx.PutClient(h.ctx, door) })
+			if who, err := h.Profile(h.ctx, "sesA"); err != nil || who.Least != c.want {
+				t.Errorf("%+v: at least %d, %v", c, who.Least, err)
+			}
+		}
+		var weak *account.WeakError
+		if err := h.ChangePassword(h.ctx, "sesA", right, "violet anchor8"); !errors.As(err, &weak) || weak.Why != account.Length {
+			t.Errorf("fourteen characters: %v", err)
+		}
+		if err := h.ChangePassword(h.ctx, "sesA", right, "violet anchor 8"); err != nil {
+			t.Errorf("fifteen characters: %v", err)
+		}
+	})
+}
+
 func TestS04_NothingChangesWithoutAFreshSignInAndThePassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		for name, c := range map[string]struct {
@@ -445,7 +478,7 @@ func TestS40_SessionsEnd(t *testing.T) {
 func TestProfileAndSignIns(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		who, err := h.Profile(h.ctx, "sesA")
-		if want := (account.Profile{Name: "Mary Seacole", Login: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", Fresh: true}); who != want || err != nil {
+		if want := (account.Profile{Name: "Mary Seacole", Login: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", Least: 8, Fresh: true}); who != want || err != nil {
 			t.Errorf("got %+v, %v", who, err)
 		}
 		h.advance(6 * time.Minute)

@@ -5,6 +5,7 @@
 package oauth
 
 import (
+	"slices"
 	"time"
 
 	"latchkey.dev/internal/ident"
@@ -54,6 +55,15 @@ type Client struct {
 
 // Confidential reports whether the client has something to prove itself by: a secret, or a key.
 func (c Client) Confidential() bool { return len(c.SecretDigests) > 0 || c.Keys != "" }
+
+// TwoFactors reports that nobody gets into any of the clients with a password alone. One that people do not sign in to
+// lets nobody in.
+func TwoFactors(clients []Client) bool {
+	return !slices.ContainsFunc(clients, func(c Client) bool {
+		people := c.May(InteractionCode) || c.May(AuthorizationCode) || c.May(DeviceCode)
+		return people && !c.Disabled && !c.Policy.TwoFactors()
+	})
+}
 
 // A Server is one authorization server of the organisation: {origin}/oauth2/{id}, or the origin itself ([OrgServer]).
 type Server struct {

@@ -10,6 +10,7 @@ import (
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/notice"
+	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
@@ -174,7 +175,7 @@ func (o *Org) AddUser(ctx context.Context, p Profile, pass secret.Text, groups [
 	}
 	var hash secret.Text
 	if pass != "" {
-		if err := checkPassword(pass, u); err != nil {
+		if err := o.checkPassword(ctx, pass, u); err != nil {
 			return Person{}, err
 		}
 		hash = o.passwords.Hash(pass)
@@ -208,8 +209,13 @@ func (o *Org) AddUser(ctx context.Context, p Profile, pass secret.Text, groups [
 	return made, err
 }
 
-func checkPassword(pass secret.Text, u ident.User) error {
-	return words(password.Check(pass, u.Login, u.GivenName, u.FamilyName))
+func (o *Org) checkPassword(ctx context.Context, pass secret.Text, u ident.User) error {
+	var clients []oauth.Client
+	err := o.Store.View(ctx, func(tx store.Tx) (err error) { clients, err = tx.Clients(ctx); return err })
+	if err != nil {
+		return err
+	}
+	return words(password.Check(pass, password.Least(oauth.TwoFactors(clients)), u.Login, u.GivenName, u.FamilyName))
 }
 
 func (o *Org) enrollPassword(ctx context.Context, tx store.Tx, u ident.UserID, hash secret.Text) error {
@@ -321,7 +327,7 @@ func (o *Org) SetPassword(ctx context.Context, name string, pass secret.Text) (P
 	if err != nil {
 		return who, err
 	}
-	if err := checkPassword(pass, who.User); err != nil {
+	if err := o.checkPassword(ctx, pass, who.User); err != nil {
 		return who, err
 	}
 	hash := o.passwords.Hash(pass)

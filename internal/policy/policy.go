@@ -27,6 +27,9 @@ var (
 	PasswordAndOptionalPhone = Policy{Require: []ident.Kind{ident.Password}, Offer: []ident.Kind{ident.Phone}}
 )
 
+// TwoFactors reports that a password alone never meets the policy.
+func (p Policy) TwoFactors() bool { return len(p.Require) > 1 }
+
 // Have is what is known about the person in this sign-in.
 type Have struct {
 	Enrolled []ident.Kind

@@ -17,7 +17,7 @@ type accounts struct{ *account.Accounts }
 
 func (a accounts) Profile(ctx context.Context, session string) (signin.Profile, error) {
 	p, err := a.Accounts.Profile(ctx, session)
-	return signin.Profile{Name: p.Name, Username: p.Login, Email: p.Email, Phone: p.Phone, Zone: p.Zone, Fresh: p.Fresh}, told(err)
+	return signin.Profile{Name: p.Name, Username: p.Login, Email: p.Email, Phone: p.Phone, Zone: p.Zone, PasswordMin: p.Least, Fresh: p.Fresh}, told(err)
 }
 
 func (a accounts) ChangePassword(ctx context.Context, session, current, next string) error {

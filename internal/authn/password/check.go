@@ -1,6 +1,7 @@
 package password
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,23 +13,33 @@ import (
 	"latchkey.dev/internal/secret"
 )
 
-// MinLength is the least that a new password has, in code points after NFC, where a second factor may
-// be required as well; MaxLength the most (S-02).
+// How long a new password is, in code points after NFC: MinLength where nobody gets in without a second factor,
+// MinAlone where the password may be all that somebody shows, and in no case more than MaxLength (S-02).
 const (
 	MinLength = 8
+	MinAlone  = 15
 	MaxLength = 256
 )
 
-// Check judges a new password: its length, whether it is a common one, and whether it is made of what
+// Least is how long a new password has to be. It is the person's, not an application's: one who has it may get into
+// whichever application asks for least.
+func Least(twoFactors bool) int {
+	if twoFactors {
+		return MinLength
+	}
+	return MinAlone
+}
+
+// Check judges a new password: whether it has the least length, whether it is a common one, and whether it is made of what
 // anybody knows about the person (login, names) or of our own name (S-03). There are no composition rules.
-func Check(password secret.Text, about ...string) error {
+func Check(password secret.Text, least int, about ...string) error {
 	p := norm.NFC.String(password.Reveal())
 	if len(password) > MaxBytes {
 		return fault.New(fault.Invalid, msg.Malformed, "password of %d bytes", len(password))
 	}
-	if n := utf8.RuneCountInString(p); n < MinLength || n > MaxLength {
+	if n := utf8.RuneCountInString(p); n < least || n > MaxLength {
 		return fault.New(fault.Invalid, msg.PasswordRequirements, "password of %d code points", n).
-			At("passcode").With("Password requirements: at least 8 characters, at most 256 characters.")
+			At("passcode").With(fmt.Sprintf("Password requirements: at least %d characters, at most %d characters.", least, MaxLength))
 	}
 	core := skeleton(p)
 	for _, word := range append(about, "latchkey") {

@@ -71,9 +71,10 @@ func (p *Password) phc(salt, key []byte) secret.Text {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)))
 }
 
-// Enroll judges a new password and returns its hash as the secret to keep.
+// Enroll judges a new password and returns its hash as the secret to keep. Whether a password may have to stand alone, and so
+// has to be longer, is for the caller to know.
 func (p *Password) Enroll(in authn.In) (authn.Out, error) {
-	if err := Check(in.Data, in.User.Login, in.User.GivenName, in.User.FamilyName); err != nil {
+	if err := Check(in.Data, MinLength, in.User.Login, in.User.GivenName, in.User.FamilyName); err != nil {
 		return authn.Out{}, err
 	}
 	return authn.Out{Secret: p.Hash(in.Data)}, nil

@@ -1,6 +1,7 @@
 package password_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestS02_S03_NewPasswords(t *testing.T) {
 		"Marianne1984":                 msg.PasswordRequirements,
 	} {
 		t.Run(candidate, func(t *testing.T) {
-			err := password.Check(secret.Text(candidate), "marianne@example.com", "Mary", "Acme")
+			err := password.Check(secret.Text(candidate), password.MinLength, "marianne@example.com", "Mary", "Acme")
 			if err == nil && want == "" {
 				return
 			}
@@ -115,5 +116,21 @@ func TestS02_S03_NewPasswords(t *testing.T) {
 				t.Errorf("got %v, want %q", err, want)
 			}
 		})
+	}
+}
+
+func TestS02_APasswordAloneIsLonger(t *testing.T) {
+	if two, alone := password.Least(true), password.Least(false); two != 8 || alone != 15 {
+		t.Errorf("%d with a second factor, %d without", two, alone)
+	}
+	for candidate, good := range map[string]bool{
+		"violet anchor8":              false, // 14
+		"violet anchor 8":             true,
+		"\u0065\u0301" + "iolet anchor8": false, // two code points that are one after NFC
+	} {
+		err := password.Check(secret.Text(candidate), password.MinAlone, "marianne@example.com")
+		if good != (err == nil) || err != nil && !strings.Contains(fmt.Sprint(fault.As(err).Params), "15") {
+			t.Errorf("%q: %v", candidate, err)
+		}
 	}
 }

@@ -85,7 +85,7 @@ suite('hosted pages', [], (each) => {
     await v.sees('Change your password');
     assert.equal(await v.page.getByRole('textbox', { name: /.*/ }).count(), 2, 'the username is for the password manager alone');
     await v.type('Current password', env.PASSWORD_ENROLLED);
-    await v.type('New password', 'password1');
+    await v.type('New password', 'password-password1');
     await v.press('Change password');
     await v.sees('Change your password', 'That password is on lists of common passwords.');
     await v.type('Current password', env.PASSWORD_ENROLLED);
