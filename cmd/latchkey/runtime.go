@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
+
+	"latchkey.dev/internal/config"
 )
 
 // The collector runs when what is in use, the ballast included, has grown by so many percent: by some 30 MiB.
@@ -11,6 +15,20 @@ const (
 	ballastSize    = 256 << 20
 	collectPercent = 11
 )
+
+// cores are those that we may use, before [fitRuntime] doubles what the runtime says.
+var cores = runtime.GOMAXPROCS(0)
+
+// fitted returns settings with what depends on the machine filled in. More than two hashes for a core make everybody wait
+// for all of them (S-01).
+func fitted(c config.Config) (config.Config, error) {
+	if c.Hashes > 2*cores {
+		return c, fmt.Errorf("hashes: %d is more than two for each of the %d cores that we may use here", c.Hashes, cores)
+	}
+	c.Hashes = cmp.Or(c.Hashes, cores)
+	c.Limits.Requests.AtOnce = cmp.Or(c.Limits.Requests.AtOnce, 256*cores)
+	return c, nil
+}
 
 // fitRuntime fits the Go runtime to a program whose work is to hash passwords, 19 MiB and some 20 ms of a
 // core each, between requests that need next to nothing. The function it returns must be kept until the end.

@@ -29,6 +29,9 @@ func (c serveCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if settings, err = fitted(settings); err != nil {
+		return err
+	}
 	seen, err := newWatch(ctx, settings)
 	if err != nil {
 		return err
