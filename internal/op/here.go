@@ -16,6 +16,7 @@ import (
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
 )
 
 // Pages of ours that are somebody's own, such as the one that lets a device in, need to know who is there without
@@ -111,6 +112,11 @@ func (a *API) who(c *call) (device.Person, bool, error) {
 func (a *API) Visitor(r *http.Request) (session string, ok bool) {
 	s, err := a.session(&call{Request: r})
 	return s.ID, err == nil && s.ID != ""
+}
+
+// Renew gives the browser the value that its session has from now on.
+func (a *API) Renew(w http.ResponseWriter, value secret.Text) {
+	http.SetCookie(w, a.cookie(sessionCookie, value, 0))
 }
 
 // AccountPhone is where somebody sets up another phone, and then comes back to a page.

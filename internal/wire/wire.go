@@ -156,7 +156,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Hosted: true, Engine: server.Local{Handler: house}, URL: p.Origin + "/signin", Keys: [][32]byte{[32]byte(p.Keys.MAC(secret.MACPages))},
 		Logger: p.Log, Now: p.Now,
 		Account: accounts{account.New(account.Config{Store: p.Store, Engine: signIn, Browsers: h.sessions, Now: p.Now})},
-		Visitor: func(r *http.Request) (string, bool) { return h.op.Visitor(r) }, SignIn: accountSignIn, ChangePhone: op.AccountPhone("/account/phone"),
+		Visitor: func(r *http.Request) (string, bool) { return h.op.Visitor(r) }, Renew: func(w http.ResponseWriter, value string) { h.op.Renew(w, secret.Text(value)) },
+		SignIn: accountSignIn, ChangePhone: op.AccountPhone("/account/phone"),
 	})
 	if err != nil {
 		return nil, err
