@@ -29,13 +29,17 @@ func TestS26_S46_WhomAnApplicationSpeaksFor(t *testing.T) {
 		header         header
 		source, device string
 	}{
-		"proved":            {[]string{"client_id", webID, "client_secret", webSecret}, told, "203.0.113.9", "device-0123456789abcdef"},
-		"public":            {nil, told, "", ""},
-		"proved, nothing":   {[]string{"client_id", webID, "client_secret", webSecret}, nil, "", ""},
-		"no address":        {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "me; DROP"}, "", ""},
-		"behind a proxy":    {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "198.51.100.1, 203.0.113.9, 192.0.2.80"}, "203.0.113.9", ""},
-		"an IPv6 address":   {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "2001:DB8::1"}, "2001:db8::1", ""},
-		"itself, as before": {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "192.0.2.80"}, "", ""},
+		"proved":               {[]string{"client_id", webID, "client_secret", webSecret}, told, "203.0.113.9", "device-0123456789abcdef"},
+		"public":               {nil, told, "", ""},
+		"proved, nothing":      {[]string{"client_id", webID, "client_secret", webSecret}, nil, "", ""},
+		"no address":           {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "me; DROP"}, "", ""},
+		"behind a proxy":       {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "198.51.100.1, 203.0.113.9, 192.0.2.80"}, "203.0.113.9", ""},
+		"an IPv6 address":      {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "2001:DB8::1"}, "2001:db8::1", ""},
+		"behind two proxies":   {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "203.0.113.9, 192.0.2.80, 198.51.100.7"}, "203.0.113.9", ""},
+		"proxies with ports":   {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "203.0.113.9, 192.0.2.80:4711, 198.51.100.7:443"}, "203.0.113.9", ""},
+		"nothing, two proxies": {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "192.0.2.80, 198.51.100.7"}, "", ""},
+		"nonsense, a proxy":    {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "me, 192.0.2.80"}, "", ""},
+		"itself, as before":    {[]string{"client_id", webID, "client_secret", webSecret}, header{"X-Forwarded-For": "192.0.2.80"}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.from("192.0.2.80", base+"v1/interact", asked(test.pairs...), test.header).ok()
@@ -47,6 +51,18 @@ func TestS26_S46_WhomAnApplicationSpeaksFor(t *testing.T) {
 				t.Errorf("on %q, want %q", got, test.device)
 			}
 		})
+	}
+}
+
+// Where no proxy stands between, none added anything: what the person made up for the application to pass on is not it.
+func TestS46_WhomAnApplicationSpeaksForWithoutProxies(t *testing.T) {
+	o := newOrg(t)
+	r := httptest.NewRequest(http.MethodPost, base+"v1/interact", strings.NewReader(asked("client_id", webID, "client_secret", webSecret)))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.RemoteAddr = "192.0.2.80:4711"
+	o.send(r.WithContext(obs.WithSource(r.Context(), audit.Source{Address: "192.0.2.80"})), header{"X-Forwarded-For": "198.51.100.1, 192.0.2.80, 203.0.113.9"}).ok()
+	if got := o.engine.began[len(o.engine.began)-1].Source; got != "203.0.113.9" {
+		t.Errorf("speaks for %q", got)
 	}
 }
 
