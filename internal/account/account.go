@@ -81,7 +81,8 @@ type visitor struct {
 	enrollments []ident.Enrollment
 }
 
-// visitor reads who is signed in in a session.
+// visitor reads who is signed in in a session. An application may be content with less than our own pages: who has shown only
+// a part of what the person has is nobody here, and is asked for the rest when they sign in for the page.
 func (a *Accounts) visitor(ctx context.Context, id string) (v visitor, err error) {
 	if v.session, err = a.Browsers.ByID(ctx, id); err != nil {
 		return v, err
@@ -103,6 +104,9 @@ func (a *Accounts) visitor(ctx context.Context, id string) (v visitor, err error
 		if e, ok := ident.Find(v.enrollments, p.Kind); ok && e.Created.After(p.At) {
 			return v, ErrSignedOut // something that was shown is not what it was: the session outlived it by a race
 		}
+	}
+	if !flow.Complete(v.session.Proofs, v.enrollments, 0, a.Now()) {
+		return v, ErrSignedOut
 	}
 	return v, nil
 }

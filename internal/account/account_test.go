@@ -136,6 +136,19 @@ func (h *house) read(t *testing.T, f func(store.Tx) error) {
 	}
 }
 
+// shown makes a session one in which nothing but that was shown.
+func (h *house) shown(t *testing.T, id string, all ...flow.Proof) {
+	t.Helper()
+	h.write(t, func(tx store.Tx) error {
+		s, err := tx.SessionByID(h.ctx, id)
+		if err != nil {
+			return err
+		}
+		s.Proofs = all
+		return tx.RaiseSession(h.ctx, s.Value, s)
+	})
+}
+
 // ids of the sessions that somebody sees.
 func (h *house) ids(t *testing.T, id string) string {
 	t.Helper()
@@ -358,6 +371,33 @@ func TestS40_TwoChangesDoNotUndoEachOther(t *testing.T) {
 		}
 		if h.opens(t, next) != (changed == nil) {
 			t.Errorf("the password: %v", changed)
+		}
+	})
+}
+
+// An application may let people in with a password alone; their account opens with all that they have, however long ago.
+func TestS04_AnAccountOpensToWhoHasShownAllOfIt(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.shown(t, "sesB", flow.Proof{Kind: ident.Password, Method: ident.MethodPassword, At: began})
+		for name, f := range map[string]func() error{
+			"profile":   func() error { _, err := h.Profile(h.ctx, "sesB"); return err },
+			"sessions":  func() error { _, err := h.Sessions(h.ctx, "sesB"); return err },
+			"sign-ins":  func() error { _, err := h.SignIns(h.ctx, "sesB"); return err },
+			"password":  func() error { _, err := h.ChangePassword(h.ctx, "sesB", right, next); return err },
+			"phone":     func() error { _, err := h.RemovePhone(h.ctx, "sesB"); return err },
+			"end one":   func() error { return h.EndSession(h.ctx, "sesB", "sesA") },
+			"end all":   func() error { return h.EndSessions(h.ctx, "sesB") },
+		} {
+			if err := f(); !errors.Is(err, account.ErrSignedOut) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		h.advance(30 * time.Minute)
+		if got := h.ids(t, "sesA"); got != "sesA sesB" {
+			t.Errorf("who has shown all of it sees %q", got)
+		}
+		if got := h.ids(t, "sesC"); got != "sesC" {
+			t.Errorf("who has nothing but a password sees %q", got)
 		}
 	})
 }

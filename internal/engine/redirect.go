@@ -264,6 +264,15 @@ func (e *Engine) Browser(cookie secret.Text) (name secret.Text, known bool) {
 	return token + "." + e.Keys.Token(secret.MACBrowser, token.Reveal()), false
 }
 
+// Device is a browser with that cookie as a device: a sign-in on our own pages is remembered by it. One that we did not
+// make is none.
+func (e *Engine) Device(cookie secret.Text) Device {
+	if !e.knows(cookie) {
+		return Device{}
+	}
+	return Device{Token: browserToken(cookie)}
+}
+
 func (e *Engine) knows(cookie secret.Text) bool {
 	token, mac, _ := strings.Cut(cookie.Reveal(), ".")
 	if token == "" || mac == "" {

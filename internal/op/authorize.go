@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,13 +69,14 @@ func (a *API) authorize(c *call) (reply, error) {
 	}), nil
 }
 
-// within counts the request for its client and source (S-52). A client that nobody knows was sent away before.
+// within counts the request for its client and source (S-52); one without a client is for a page of ours. A client that
+// nobody knows was sent away before.
 func (a *API) within(c *call, client oauth.Client) error {
 	source := limit.Source(obs.SourceOf(c.Context()).Address)
 	if a.Count == nil || source == "" {
 		return nil
 	}
-	reading, err := a.Count(c.Context(), string(client.ID)+" "+source)
+	reading, err := a.Count(c.Context(), cmp.Or(string(client.ID), "here")+" "+source)
 	switch {
 	case err != nil:
 		return fmt.Errorf("counting authorization requests: %w", err)

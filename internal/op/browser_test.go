@@ -22,6 +22,7 @@ import (
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/op"
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
@@ -738,6 +739,83 @@ func TestS38_WhoMaySetUpAnotherPhone(t *testing.T) {
 			t.Error("the phone is another one")
 		}
 	})
+}
+
+// Who came in with a password alone, which was enough for an application, is asked for the rest on our own pages, and for
+// that alone; then they are there.
+func TestS40_OurOwnPagesAskForTheRest(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+		weak := b.value()
+		p := b.asked(b.visit(http.MethodGet, "/login/begin?back=/account", nil))
+		if p.Offer.Stage != flow.VerifyData || p.User.ID != "00u1mary" {
+			t.Fatalf("at %s, user %q", p.Offer.Stage, p.User.ID)
+		}
+		if w := b.arrive(b.code(p)); w.Header().Get("Location") != origin+"/account" || b.value() == weak {
+			t.Errorf("to %q, the value is another one: %v", w.Header().Get("Location"), b.value() != weak)
+		}
+		if w := b.visit(http.MethodGet, "/login/begin?back=/account", nil); w.Header().Get("Location") != origin+"/account" {
+			t.Errorf("once more to %q", w.Header().Get("Location"))
+		}
+		// No application's rules stand in for ours there.
+		for _, back := range []string{"/account", "/account/phone", "/activate/account"} {
+			if w := h.tab().visit(http.MethodGet, "/login/begin?client_id=0oa1onefa&back="+back, nil); w.Code != http.StatusBadRequest {
+				t.Errorf("%s by the rules of an application: status %d to %q", back, w.Code, w.Header().Get("Location"))
+			}
+		}
+		if p := b.asked(h.tab().visit(http.MethodGet, "/login/begin?client_id=0oa1onefa&back="+url.QueryEscape("/activate?user_code=WDJB-MJHT"), nil)); p.Offer.Stage != flow.Identify {
+			t.Errorf("a device's page: at %s", p.Offer.Stage)
+		}
+	})
+}
+
+// Whoever opens the page begins a sign-in, so it counts like one.
+func TestS52_OurOwnPagesAreCounted(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	var counted []string
+	ok := true
+	h.api.Count = func(_ context.Context, what string) (limit.Reading, error) {
+		counted = append(counted, what)
+		return limit.Reading{OK: ok, Limit: 60, Reset: 7 * time.Second}, nil
+	}
+	open := func(address string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, address, nil)
+		w := httptest.NewRecorder()
+		h.api.ServeHTTP(w, r.WithContext(obs.WithSource(r.Context(), audit.Source{Address: "192.0.2.1"})))
+		return w
+	}
+	open("/login/begin?back=/account")
+	open("/login/begin?back=/activate&client_id=0oa1onefa")
+	if len(counted) != 2 || counted[0] != "here 192.0.2.1" || counted[1] != "0oa1onefa 192.0.2.1" {
+		t.Errorf("counted %q", counted)
+	}
+	ok = false
+	begun := len(h.events(audit.FlowBegun))
+	if w := open("/login/begin?back=/account"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "7" || len(h.events(audit.FlowBegun)) != begun || begun != 2 {
+		t.Errorf("one too many: %d %v, %d sign-ins", w.Code, w.Header(), len(h.events(audit.FlowBegun)))
+	}
+}
+
+// The browser in which somebody signed in on our pages is known when it comes to the account pages (S-27).
+func TestS27_TheBrowserIsADevice(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	b := h.tab()
+	b.enter(appID)
+	device := func(cookie string) signin.Device {
+		r := httptest.NewRequest(http.MethodPost, "/account/password", nil)
+		r.AddCookie(&http.Cookie{Name: "__Host-latchkey_browser", Value: cookie})
+		return signin.DeviceOf(h.api.OnDevice(r).Context())
+	}
+	name := b.cookies["__Host-latchkey_browser"]
+	if token, _, _ := strings.Cut(name, "."); token == "" || device(name).Token.Reveal() != token {
+		t.Errorf("the browser %q is the device %q", name, device(name).Token.Reveal())
+	}
+	for _, bad := range []string{"", name + "x", "x" + name, strings.Replace(name, ".", "", 1)} {
+		if got := device(bad); got != (signin.Device{}) {
+			t.Errorf("%q is the device %q", bad, got.Token.Reveal())
+		}
+	}
 }
 
 func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {

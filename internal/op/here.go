@@ -46,13 +46,18 @@ func (a *API) here(c *call) (reply, error) {
 	if !ok {
 		return errorPage(http.StatusBadRequest, "There is no such page to come back to."), nil
 	}
-	client, name := oauth.Client{}, ""
+	client := oauth.Client{}
 	if id := oauth.ClientID(c.params["client_id"]); id != "" {
+		if !letsIn(back) { // an application may be content with less than a page that is somebody's own
+			return errorPage(http.StatusBadRequest, "No application has rules for that page."), nil
+		}
 		var err error
 		if client, err = a.find(c, claim{id: id}); err != nil {
 			return reply{}, err
 		}
-		name = client.Label
+	}
+	if err := a.within(c, client); err != nil {
+		return reply{}, err
 	}
 	age, err := maxAge(c.params["max_age"])
 	if err != nil {
@@ -79,7 +84,7 @@ func (a *API) here(c *call) (reply, error) {
 	if opened.Interaction == "" {
 		return reply{status: http.StatusSeeOther, to: a.Origin + back, set: set}, nil
 	}
-	handoff := Handoff{Interaction: opened.Interaction, AppName: name, Languages: c.params["ui_locales"]}
+	handoff := Handoff{Interaction: opened.Interaction, AppName: client.Label, Languages: c.params["ui_locales"]}
 	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
 }
 
@@ -97,6 +102,12 @@ func ownPage(back string) (string, bool) {
 	return "", false
 }
 
+// letsIn reports whether one of our own pages is that on which somebody lets a device into an application.
+func letsIn(page string) bool {
+	address, _, _ := strings.Cut(page, "?")
+	return address == activation
+}
+
 // who is the person in the browser that sent a request, as the desk for devices wants to know them.
 func (a *API) who(c *call) (device.Person, bool, error) {
 	s, err := a.session(c)
@@ -112,6 +123,12 @@ func (a *API) who(c *call) (device.Person, bool, error) {
 func (a *API) Visitor(r *http.Request) (session string, ok bool) {
 	s, err := a.session(&call{Request: r})
 	return s.ID, err == nil && s.ID != ""
+}
+
+// OnDevice is a request as it comes from the browser that it says it is (S-27): who has signed in on our pages in it is
+// known there, on the account pages too.
+func (a *API) OnDevice(r *http.Request) *http.Request {
+	return r.WithContext(engine.WithDevice(r.Context(), a.Engine.Device(a.cookieIn(&call{Request: r}, browserCookie))))
 }
 
 // Renew gives the browser the value that its session has from now on.

@@ -60,6 +60,8 @@ type Engine interface {
 	Arrive(ctx context.Context, handle, browser secret.Text) (engine.Arrival, error)
 	// Browser names the browser that the cookie is of.
 	Browser(cookie secret.Text) (name secret.Text, known bool)
+	// Device is that browser as guesses are counted by it.
+	Device(cookie secret.Text) engine.Device
 }
 
 // Sessions are the browsers in which somebody is signed in.

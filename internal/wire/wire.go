@@ -176,8 +176,9 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	pages := http.NewServeMux()
 	pages.Handle("/signin", hosted)
 	pages.Handle("/signin/", hosted)
-	pages.Handle("/account", hosted)
-	pages.Handle("/account/", hosted)
+	account := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hosted.ServeHTTP(w, h.op.OnDevice(r)) })
+	pages.Handle("/account", account)
+	pages.Handle("/account/", account)
 	if p.Pages != nil {
 		more, err := p.Pages(house)
 		if err != nil {
