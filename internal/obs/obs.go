@@ -7,7 +7,6 @@ package obs
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"strings"
 
@@ -27,10 +26,11 @@ func SourceOf(ctx context.Context) audit.Source {
 	return s
 }
 
-// Hops are the addresses that X-Forwarded-For names, the last one added last. What is no address is the invalid one.
-func Hops(h http.Header) []netip.Addr {
+// Hops are the addresses that all X-Forwarded-For of a request name, the last one added last. What is no address is the
+// invalid one.
+func Hops(forwarded []string) []netip.Addr {
 	var hops []netip.Addr
-	for hop := range strings.SplitSeq(strings.Join(h.Values("X-Forwarded-For"), ","), ",") {
+	for hop := range strings.SplitSeq(strings.Join(forwarded, ","), ",") {
 		addr, _ := Hop(hop)
 		hops = append(hops, addr)
 	}

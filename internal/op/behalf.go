@@ -19,7 +19,7 @@ import (
 // added the application's own behind it, and then those of one another: what it told ends where it stands itself. If it
 // called us without any, nobody added anything, and the last address is what it told.
 func spokenFor(c *call) string {
-	itself, hops := obs.SourceOf(c.Context()).Address, obs.Hops(c.Header)
+	itself, hops := obs.SourceOf(c.Context()).Address, obs.Hops(c.Header.Values("X-Forwarded-For"))
 	isItself := func(hop netip.Addr) bool { return hop.IsValid() && hop.String() == itself }
 	if peer, ok := obs.Hop(c.RemoteAddr); !ok || peer.String() != itself {
 		for i, hop := range slices.Backward(hops) {

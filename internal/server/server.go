@@ -323,7 +323,7 @@ func (s *Server) addressOf(r *http.Request) string {
 	if !s.proxy(addr) {
 		return addr.String()
 	}
-	for _, hop := range slices.Backward(obs.Hops(r.Header)) {
+	for _, hop := range slices.Backward(obs.Hops(r.Header.Values("X-Forwarded-For"))) {
 		if !hop.IsValid() || !s.proxy(addr) {
 			break
 		}
