@@ -88,7 +88,7 @@ func TestS57_Scopes(t *testing.T) {
 		"offline without the grant": {with(client, server.Scopes, InteractionCode), "openid offline_access", nil},
 		"offline with the grant":    {with(client, server.Scopes, InteractionCode, RefreshToken), "openid offline_access", []string{"openid", "offline_access"}},
 	} {
-		got, err := server.Grantable(test.client, test.asked)
+		got, err := server.Grantable(test.client, InteractionCode, test.asked)
 		var e *Error
 		if !slices.Equal(got, test.want) || (err == nil) != (test.want != nil) || err != nil && (!errors.As(err, &e) || e.Code != InvalidScope) {
 			t.Errorf("%s: %v, %v", name, got, err)

@@ -41,9 +41,10 @@ func ParseScope(s string) ([]string, error) {
 // notScope is everything but the letters of RFC 6749 3.3.
 func notScope(r rune) bool { return r < '!' || r > '~' || r == '"' || r == '\\' }
 
-// Grantable judges what a client asks of a server. Refused as a whole: a client that got less than it
-// asked for without a word would find out at the wrong moment (S-57).
-func (s Server) Grantable(c Client, asked string) ([]string, error) {
+// Grantable judges what a client asks of a server, and by which grant type it is going to get it: one rule has to
+// allow both together. Refused as a whole: a client that got less than it asked for without a word would find out at
+// the wrong moment (S-57).
+func (s Server) Grantable(c Client, by GrantType, asked string) ([]string, error) {
 	scopes, err := ParseScope(asked)
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (s Server) Grantable(c Client, asked string) ([]string, error) {
 			return nil, &Error{InvalidScope, "The scope 'offline_access' needs the grant type 'refresh_token', which this client may not use."}
 		}
 	}
-	return scopes, s.Permits(c.ID, "", scopes)
+	return scopes, s.Permits(c.ID, by, scopes)
 }
 
 // ofPeople are the scopes that are about a person, and so nothing for a client that asks for itself.
@@ -67,7 +68,7 @@ var ofPeople = []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopePhone, Scope
 // GrantableAlone judges what a client asks of a server for itself, with nobody signed in (RFC 6749 4.4). There
 // are no default scopes: it says what it wants.
 func (s Server) GrantableAlone(c Client, asked string) ([]string, error) {
-	scopes, err := s.Grantable(c, asked)
+	scopes, err := s.Grantable(c, ClientCredentials, asked)
 	if err != nil {
 		return nil, err
 	}

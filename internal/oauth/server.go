@@ -47,11 +47,13 @@ var errRules = &Error{AccessDenied, "The access policy of this authorization ser
 
 // Permits judges what a client is about to do by the server's rules. One rule must allow all of it, for rules are
 // written as sentences: this application, by that grant, these scopes. A server without rules is open to every
-// application of the organisation. An empty grant type is one that is not known yet, and so are no scopes.
+// application of the organisation. No scopes are those that
+// are not known yet; the grant type always is, or what one rule says of grants could be joined to what another says of
+// scopes.
 func (s Server) Permits(c ClientID, g GrantType, scopes []string) error {
 	allows := func(r Rule) bool {
 		return (len(r.Apps) == 0 || slices.Contains(r.Apps, c)) &&
-			(len(r.GrantTypes) == 0 || g == "" || slices.Contains(r.GrantTypes, g)) &&
+			(len(r.GrantTypes) == 0 || slices.Contains(r.GrantTypes, g)) &&
 			(len(r.Scopes) == 0 || !slices.ContainsFunc(scopes, func(name string) bool { return !slices.Contains(r.Scopes, name) }))
 	}
 	if len(s.Rules) == 0 || slices.ContainsFunc(s.Rules, allows) {

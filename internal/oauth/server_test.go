@@ -41,9 +41,7 @@ func TestS57_Rules(t *testing.T) {
 		"an app with all":                 {"0oa2", TokenExchange, []string{"openid", "profile"}, true},
 		"everybody's rule":                {"0oa3", RefreshToken, []string{"phone"}, true},
 		"no two rules together":           {"0oa1", RefreshToken, []string{"phone", "email"}, false},
-		"a grant that is not known yet":   {"0oa1", "", []string{"email"}, true},
-		"that, with a scope of nobody":    {"0oa1", "", []string{"profile"}, false},
-		"that, of an app without a rule":  {"0oa3", "", []string{"openid"}, false},
+		"a grant that nobody names":       {"0oa1", "", []string{"email"}, false},
 		"scopes that are not known yet":   {"0oa1", InteractionCode, nil, true},
 		"those, with a grant of somebody": {"0oa3", InteractionCode, nil, false},
 	} {
@@ -54,8 +52,23 @@ func TestS57_Rules(t *testing.T) {
 		}
 	}
 	c := Client{ID: "0oa3", Scopes: s.Scopes, Grants: []GrantType{InteractionCode}}
-	if _, err := s.Grantable(c, "openid"); err == nil {
+	if _, err := s.Grantable(c, InteractionCode, "openid"); err == nil {
 		t.Error("a scope was grantable to an application that no rule names")
+	}
+	// Two rules do not make a third one out of the grant of the one and the scopes of the other.
+	s.Rules = []Rule{
+		{GrantTypes: []GrantType{AuthorizationCode}, Scopes: []string{"openid", "phone"}},
+		{GrantTypes: []GrantType{InteractionCode}, Scopes: []string{"openid", "email"}},
+	}
+	for by, scope := range map[GrantType]string{AuthorizationCode: "phone", InteractionCode: "email"} {
+		if _, err := s.Grantable(c, by, "openid "+scope); err != nil {
+			t.Errorf("%s: %v", by, err)
+		}
+		for _, other := range []GrantType{AuthorizationCode, InteractionCode, DeviceCode, ClientCredentials} {
+			if _, err := s.Grantable(c, other, "openid "+scope); other != by && err != errRules {
+				t.Errorf("%s by %s: %v", scope, other, err)
+			}
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ func (a *API) admit(c *call, client oauth.Client) (in admission, err error) {
 	if in.prompt, err = oauth.ParsePrompt(p["prompt"]); err != nil {
 		return in, err
 	}
-	if in.Request, err = a.requested(c, client); err != nil {
+	if in.Request, err = a.requested(c, client, oauth.AuthorizationCode); err != nil {
 		return in, err
 	}
 	in.hint, err = a.hinted(c)

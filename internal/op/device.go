@@ -32,11 +32,8 @@ func (a *API) deviceAuthorize(c *call) (reply, error) {
 	if err := a.within(c, client); err != nil {
 		return reply{}, err
 	}
-	scopes, err := c.realm.Grantable(client, c.params["scope"])
+	scopes, err := c.realm.Grantable(client, oauth.DeviceCode, c.params["scope"])
 	if err != nil {
-		return reply{}, err
-	}
-	if err := c.realm.Permits(client.ID, oauth.DeviceCode, scopes); err != nil {
 		return reply{}, err
 	}
 	codes, err := a.Devices.Open(c.Context(), device.Asked{Server: c.realm.ID, Client: client.ID, Scopes: scopes})

@@ -61,6 +61,7 @@ func (a *API) token(c *call) (reply, error) {
 
 // A codeKind is a kind of code: how it is sent, and what is said of one that is not good.
 type codeKind struct {
+	grant     oauth.GrantType
 	parameter string
 	purpose   secret.Purpose
 	repeats   bool // the redirect URI that it went to is sent again (RFC 6749 4.1.3)
@@ -70,8 +71,8 @@ type codeKind struct {
 // Where the application itself asked for a code there was no redirect whose address could be another one, and
 // half of the clients leave it out; where a browser carried the code, it is required.
 var (
-	interactionCodes   = codeKind{"interaction_code", secret.InteractionCode, false, oauth.ErrCode}
-	authorizationCodes = codeKind{"code", secret.AuthorizationCode, true, oauth.ErrAuthCode}
+	interactionCodes   = codeKind{oauth.InteractionCode, "interaction_code", secret.InteractionCode, false, oauth.ErrCode}
+	authorizationCodes = codeKind{oauth.AuthorizationCode, "code", secret.AuthorizationCode, true, oauth.ErrAuthCode}
 )
 
 func (k codeKind) redeemedBy(a *API) func(*call, oauth.Client, keys.Signer) (reply, error) {
@@ -154,7 +155,9 @@ func (k codeKind) judge(c *call, client oauth.Client, code store.Code, now time.
 	case code.Grant.Key != "" && code.Grant.Key != c.key:
 		return errKey("code")
 	}
-	return nil
+	var ruled *oauth.Error // by rules that may have changed since the person signed in
+	errors.As(c.realm.Permits(client.ID, k.grant, code.Grant.Scopes), &ruled)
+	return ruled
 }
 
 // refresh changes a refresh token into new tokens, itself included (S-60). A used one tells that two hold
