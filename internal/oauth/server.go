@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"latchkey.dev/internal/ident"
 )
@@ -106,9 +107,11 @@ var always = []string{
 	"cid", "uid", "scp", "scope", "client_id", "act", "may_act", "cnf", "events", "typ",
 }
 
-// Reserved reports whether a claim's name has a meaning of its own in a kind of token.
+// Reserved reports whether a claim's name has a meaning of its own in a kind of token, in whatever case: encoding/json,
+// with which we and others read tokens, takes "UID" for uid, and the last one wins.
 func Reserved(k TokenKind, name string) bool {
-	return slices.Contains(always, name) || k == InID && slices.Contains(ClaimsSupported(), name)
+	same := func(ours string) bool { return strings.EqualFold(ours, name) }
+	return slices.ContainsFunc(always, same) || k == InID && slices.ContainsFunc(ClaimsSupported(), same)
 }
 
 // custom are the claims that the server adds to a token of this kind. What is not known of the user is left out.
@@ -175,7 +178,7 @@ func (t IDToken) MarshalJSON() ([]byte, error) {
 	return withClaims(plain(t), t.Custom)
 }
 
-// withClaims joins two objects that have no name in common (see Reserved).
+// withClaims joins two objects that have no name in common (see [Reserved]).
 func withClaims(ours any, custom map[string]any) ([]byte, error) {
 	body, err := json.Marshal(ours)
 	if err != nil || len(custom) == 0 {

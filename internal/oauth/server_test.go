@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -87,6 +88,9 @@ func TestCustomClaims(t *testing.T) {
 		{Name: "zone", In: []TokenKind{InAccess}, User: UserZone},
 		{Name: "sub", In: []TokenKind{InAccess, InID}, Text: "00u1root"}, // however it came into the database
 		{Name: "email_verified", In: []TokenKind{InID}, Text: "true"},
+		{Name: "UID", In: []TokenKind{InAccess}, Text: "00u1root"},
+		{Name: "Sub", In: []TokenKind{InAccess, InID}, Text: "00u1root"},
+		{Name: "Email_Verified", In: []TokenKind{InID}, Text: "true"},
 	}
 	wantJSON(t, i.AccessToken(), `{"ver":1,"jti":"AT.X","iss":"https://id.example/oauth2/default","aud":"api://default",
 		"iat":1795378928,"exp":1795379828,"cid":"0oa1seed","uid":"00u1mary","scp":["openid","profile","email"],
@@ -103,5 +107,24 @@ func TestCustomClaims(t *testing.T) {
 	}
 	if !i.Server.SaysGroups(nil) || DefaultServer().SaysGroups([]string{"openid"}) || !DefaultServer().SaysGroups([]string{"groups"}) {
 		t.Error("when groups are read")
+	}
+}
+
+// TestS61_NoClaimTakesThePlaceOfOurs, whatever the case of its letters: encoding/json does not look at it.
+func TestS61_NoClaimTakesThePlaceOfOurs(t *testing.T) {
+	for kind, ours := range map[TokenKind]any{InAccess: AccessToken{}, InID: IDToken{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(ours)) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			for _, spelled := range []string{name, strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:], strings.ReplaceAll(name, "s", "\u017f")} {
+				if name != "-" && !Reserved(kind, spelled) {
+					t.Errorf("%s tokens say %s, and %q can be put beside it", kind, name, spelled)
+				}
+			}
+		}
+	}
+	for name, kind := range map[string]TokenKind{"groups": InAccess, "email": InAccess, "tenant": InID, "subject": InID} {
+		if Reserved(kind, name) {
+			t.Errorf("%s in %s tokens means nothing to us", name, kind)
+		}
 	}
 }
