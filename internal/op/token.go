@@ -103,7 +103,10 @@ func (a *API) redeem(c *call, kind codeKind, client oauth.Client, signer keys.Si
 			return err
 		}
 		grant = code.Grant
-		if refuse = kind.judge(c, client, code, now); refuse != nil {
+		if refuse = kind.judge(c, client, code, now); refuse == nil {
+			grant.Scopes, refuse = left(c, client, grant, kind.grant)
+		}
+		if refuse != nil {
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, refuse.Description))
 		}
 		if user, err = tx.User(ctx, grant.User); err != nil {
@@ -155,9 +158,18 @@ func (k codeKind) judge(c *call, client oauth.Client, code store.Code, now time.
 	case code.Grant.Key != "" && code.Grant.Key != c.key:
 		return errKey("code")
 	}
-	var ruled *oauth.Error // by rules that may have changed since the person signed in
-	errors.As(c.realm.Permits(client.ID, k.grant, code.Grant.Scopes), &ruled)
-	return ruled
+	return nil
+}
+
+// left are the scopes that are given for a code. The scopes of the client and of the server, and its rules, may have
+// changed since the person signed in.
+func left(c *call, client oauth.Client, g oauth.Grant, by oauth.GrantType) (scopes []string, refuse *oauth.Error) {
+	scopes, err := c.realm.Left(g, client)
+	if err == nil {
+		err = c.realm.Permits(client.ID, by, scopes)
+	}
+	errors.As(err, &refuse)
+	return scopes, refuse
 }
 
 // refresh changes a refresh token into new tokens, itself included (S-60). A used one tells that two hold
@@ -203,7 +215,7 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if grant.Revoked || !now.Before(old.Expires) || !now.Before(grant.Expires) {
 			return oauth.ErrRefresh
 		}
-		if scopes, err = grant.Narrow(c.params["scope"]); err != nil {
+		if scopes, err = c.realm.Narrow(grant, client, c.params["scope"]); err != nil {
 			return err
 		}
 		if err := c.realm.Permits(client.ID, oauth.RefreshToken, scopes); err != nil { // rules may have changed since
