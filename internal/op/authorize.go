@@ -72,7 +72,12 @@ func (a *API) authorize(c *call) (reply, error) {
 // within counts the request for its client and source (S-52); one without a client is for a page of ours. A client that
 // nobody knows was sent away before.
 func (a *API) within(c *call, client oauth.Client) error {
-	source := limit.Source(obs.SourceOf(c.Context()).Address)
+	return a.counted(c, client, obs.SourceOf(c.Context()).Address)
+}
+
+// counted counts a request that comes from an address, or on behalf of it; without one it counts nothing.
+func (a *API) counted(c *call, client oauth.Client, address string) error {
+	source := limit.Source(address)
 	if a.Count == nil || source == "" {
 		return nil
 	}
@@ -119,7 +124,7 @@ func (a *API) admit(c *call, client oauth.Client) (in admission, err error) {
 	if in.prompt, err = oauth.ParsePrompt(p["prompt"]); err != nil {
 		return in, err
 	}
-	if in.Request, err = a.requested(c, client); err != nil {
+	if in.Request, err = a.requested(c, client, oauth.AuthorizationCode); err != nil {
 		return in, err
 	}
 	in.hint, err = a.hinted(c)

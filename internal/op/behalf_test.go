@@ -10,6 +10,7 @@ import (
 
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 )
 
@@ -87,4 +88,34 @@ func TestS52_AClientAndAddressAskSixtyTimesAMinute(t *testing.T) {
 	if a.Code != 429 || h.Get("Location") != "" || h.Get("Retry-After") != "7" || h.Get("X-Rate-Limit-Limit") != "60" || h.Get("X-Rate-Limit-Remaining") != "0" || h.Get("X-Rate-Limit-Reset") == "" {
 		t.Errorf("%d %v", a.Code, h)
 	}
+}
+
+// TestS27_AnApplicationThatPushesIsNotOnePerson: what it pushes comes from its one address, whoever sits in front of it.
+func TestS27_AnApplicationThatPushesIsNotOnePerson(t *testing.T) {
+	o := newOrg(t)
+	left := map[string]int{}
+	o.api.Count = func(_ context.Context, what string) (limit.Reading, error) {
+		left[what]++
+		return limit.Reading{OK: left[what] <= 2, Limit: 2, Reset: time.Second}, nil
+	}
+	push := func(client string, h header) answer {
+		pairs := []string{"response_type", "code", "client_id", client}
+		if client == webID {
+			pairs = append(pairs, "client_secret", webSecret)
+		}
+		return o.from("192.0.2.80", base+"v1/par", asked(pairs...), h)
+	}
+	for range 5 {
+		push(webID, nil).pushed()
+	}
+	for _, person := range []string{"203.0.113.9", "203.0.113.10"} {
+		told := header{"X-Forwarded-For": person}
+		push(webID, told).pushed()
+		push(webID, told).pushed()
+		push(webID, told).refused(429, oauth.TemporarilyUnavailable, "")
+	}
+	push(webID, nil).pushed()
+	push(appID, nil).pushed()
+	push(appID, header{"X-Forwarded-For": "203.0.113.11"}).pushed() // which a public client is not believed
+	push(appID, header{"X-Forwarded-For": "203.0.113.12"}).refused(429, oauth.TemporarilyUnavailable, "")
 }

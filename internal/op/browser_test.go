@@ -868,3 +868,37 @@ func (h *hosted) outbox() string {
 	})
 	return strings.Join(lines, "\n")
 }
+
+// TestS42_AScriptReadsNothingOfAPersons: a page of a trusted origin, of the same site as we are, asks for a code of another
+// application in the browser of somebody who is signed in.
+func TestS42_AScriptReadsNothingOfAPersons(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.enter(appID)
+		ask := func(path string, head header) answer {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			for name, value := range b.cookies {
+				r.AddCookie(&http.Cookie{Name: name, Value: value})
+			}
+			return h.send(r, head)
+		}
+		silently := base + "v1/authorize?" + asked("client_id", "0oa1second", "response_type", "code", "scope", "openid", "response_mode", "form_post", "prompt", "none")
+		script := header{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "empty", "Origin": "https://app.example"}
+		for _, path := range []string{silently, base + "v1/logout", "/login/token/redirect?stateToken=x", "/activate"} {
+			a := ask(path, script)
+			if a.Code != http.StatusForbidden || strings.Contains(a.Body.String(), "<form") || !strings.Contains(a.Body.String(), "a script cannot read it") {
+				t.Errorf("%s: %d %s", path, a.Code, a.Body)
+			}
+		}
+		for name, head := range map[string]header{
+			"a navigation":           {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"},
+			"a frame":                {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "iframe"},
+			"an older browser":       nil,
+			"a program with a fetch": {"Sec-Fetch-Mode": "cors"},
+		} {
+			if a := ask(silently, head); a.Code != http.StatusOK || !strings.Contains(a.Body.String(), `name="code"`) {
+				t.Errorf("%s: %d %s", name, a.Code, a.Body)
+			}
+		}
+	})
+}

@@ -218,6 +218,9 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	if !slices.Contains(rt.methods, r.Method) {
 		return reply{}, notAllowed(rt.methods)
 	}
+	if rt.reader == person && scripted(r) {
+		return reply{}, errScript
+	}
 	var realm *realm
 	if !rt.bare {
 		server := r.PathValue("server")
@@ -238,6 +241,15 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	}
 	return rt.do(&call{Request: r, realm: realm, params: params})
 }
+
+// scripted reports whether a page of another origin reads this address, or tries to, where a browser should go to it.
+// Cookies travel with that as long as the page is of the same site, so that any application could ask for a code of
+// another one. Only browsers say both: programs that walk a sign-in like a browser send no more than a mode.
+func scripted(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "cors" && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "")
+}
+
+var errScript = &refusal{said: &oauth.Error{Code: oauth.InvalidRequest, Description: "A browser goes to this address; a script cannot read it."}, status: http.StatusForbidden}
 
 // Shared by all answers; nobody may write into them.
 var (

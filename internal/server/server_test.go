@@ -388,6 +388,11 @@ func TestS42_CORS(t *testing.T) {
 		"dev, the network":                {change: loopback, path: "/idp/idx/identify", origin: "http://192.168.1.2:3000"},
 		"dev, null":                       {change: loopback, path: "/idp/idx/identify", origin: "null"},
 		"pages share nothing":             {path: "/app/", origin: app},
+		"authorize is for people":         {path: "/oauth2/default/v1/authorize", origin: app},
+		"and the organisation's":          {path: "/oauth2/v1/authorize", origin: app},
+		"logout is for people":            {path: "/oauth2/default/v1/logout", origin: app},
+		"the way back is for people":      {path: "/login/token/redirect", origin: app},
+		"a device is none":                {path: "/oauth2/default/v1/device/authorize", origin: app, allowed: app, credentials: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
