@@ -25,7 +25,7 @@ import (
 func (a *API) authorize(c *call) (reply, error) {
 	client, err := a.find(c, claim{id: oauth.ClientID(c.params["client_id"])})
 	if e := (*oauth.Error)(nil); errors.As(err, &e) {
-		return errorPage(http.StatusBadRequest, "The application that sent you here is not known to this server."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageUnknownApp), nil
 	}
 	if err != nil {
 		return reply{}, err
@@ -43,10 +43,10 @@ func (a *API) authorize(c *call) (reply, error) {
 	}
 	back := c.params["redirect_uri"]
 	if e := understand(c.Context(), wrong); wrong != nil && back == "" {
-		return errorPage(status(e.said.Code), e.said.Description), nil
+		return errorPage(c.speaks(), status(e.said.Code), e.said), nil
 	}
 	if !client.AllowsRedirect(back) {
-		return errorPage(http.StatusBadRequest, "The application asked to take you back to an address that is not registered for it."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageUnknownAddress), nil
 	}
 	if c.Method == http.MethodPost {
 		// A form of another site comes without our cookies. Coming again by itself, the browser brings them.
@@ -184,7 +184,7 @@ func (a *API) arrive(c *call) (reply, error) {
 		if e.said.Code != oauth.AccessDenied {
 			return reply{}, err
 		}
-		return errorPage(http.StatusForbidden, "This sign-in is over, or was begun in another browser."), nil
+		return deadEnd(c.speaks(), http.StatusForbidden, msg.PageOver), nil
 	}
 	r := arrival.Request
 	if r.Mode == flow.Here {
@@ -217,7 +217,7 @@ func respond(c *call, issuer string, e ending, add url.Values) reply {
 	add.Set("state", e.state)
 	add.Set("iss", issuer)
 	if e.mode == oauth.FormPost {
-		return posted(e.back, add)
+		return posted(c.speaks(), e.back, add)
 	}
 	return redirect(c, e.back, add)
 }

@@ -35,6 +35,7 @@ type hosted struct {
 	engine   *signin.Engine
 	sessions *session.Sessions
 	handed   []op.Handoff
+	lang     string // Accept-Language of every browser
 
 	mu   sync.Mutex
 	told []string // logout tokens, by address
@@ -132,6 +133,7 @@ func (b *tab) visit(method, address string, form url.Values) *httptest.ResponseR
 	} else {
 		r = httptest.NewRequest(method, address, nil)
 	}
+	r.Header.Set("Accept-Language", b.lang)
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}

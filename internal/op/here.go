@@ -14,6 +14,7 @@ import (
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
 )
@@ -43,7 +44,7 @@ func (a *API) here(c *call) (reply, error) {
 	}
 	back, ok := ownPage(c.params["back"])
 	if !ok {
-		return errorPage(http.StatusBadRequest, "There is no such page to come back to."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageNowhere), nil
 	}
 	client, name := oauth.Client{}, ""
 	if id := oauth.ClientID(c.params["client_id"]); id != "" {
@@ -63,7 +64,7 @@ func (a *API) here(c *call) (reply, error) {
 	}
 	replace := ident.Kind(c.params["replace"])
 	if replace != "" && replace != ident.Phone {
-		return errorPage(http.StatusBadRequest, "Nothing but a phone can be set up anew here."), nil
+		return reply{}, invalidRequest("Nothing but a phone can be set up anew here.")
 	}
 	browser, set := a.browser(c)
 	opened, err := a.Engine.Open(c.Context(), engine.Opening{

@@ -185,6 +185,7 @@ type reply struct {
 	etag   string
 	to     string // Location
 	page   bool   // for people: with the headers that pages have
+	lang   string // of a page
 	policy string // Content-Security-Policy of a page that may do more than others
 	set    []*http.Cookie
 	then   func(http.ResponseWriter, *http.Request) error // writes the answer in our stead
@@ -268,6 +269,8 @@ func (p reply) write(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Security-Policy", cmp.Or(p.policy, pagePolicy))
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Content-Language", p.lang)
+		h.Add("Vary", "Accept-Language")
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(p.body))} // or net/http cuts anything over 2 KiB into chunks
 	w.WriteHeader(cmp.Or(p.status, http.StatusOK))
