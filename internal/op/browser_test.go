@@ -475,6 +475,55 @@ func TestFormPost(t *testing.T) {
 	}
 }
 
+const native = "com.example.app:/cb?from=here"
+
+func TestFormsAndLinksLeadToNativeApps(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client(appID, func(c *oauth.Client) {
+			c.Redirects = append(c.Redirects, native)
+			c.PostLogout = append(c.PostLogout, native)
+		})
+		h.client("0oa1second", func(c *oauth.Client) { c.FrontChannelLogout = "https://second.example/front" })
+		b := h.tab()
+		got := b.enter(appID)
+		b.authorize("0oa1second")
+		w := b.authorize(appID, "response_mode", "form_post", "redirect_uri", native)
+		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(w.Body.String(), `action="`+native+`"`) || !strings.HasSuffix(policy, "form-action com.example.app:") {
+			t.Errorf("%s: %s", policy, w.Body)
+		}
+		w = b.logout("id_token_hint", got.ID, "post_logout_redirect_uri", native, "state", `"'>;x`)
+		for _, want := range []string{`href="` + native + `&amp;state=%22%27%3E%3Bx"`, `content="2;url=` + native + `&amp;state=%22%27%3E%3Bx"`} {
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("no %s in %s", want, w.Body)
+			}
+		}
+	})
+}
+
+// What runs something in the page is no way back, not even if it got among the registered addresses.
+func TestS54_S45_NoFormOrLinkRunsSomething(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client("0oa1second", func(c *oauth.Client) { c.FrontChannelLogout = "https://second.example/front" })
+		for _, runs := range []string{"javascript:alert(1)", "JavaScript:alert(1)//a.b", "data:text/html,x", "vbscript:x", "blob:https://evil.example/x", "mailto:a@b.example", "\tjavascript:alert(1)"} {
+			h.client(appID, func(c *oauth.Client) {
+				c.Redirects = append(c.Redirects, runs)
+				c.PostLogout = append(c.PostLogout, runs)
+			})
+			b := h.tab()
+			got := b.enter(appID)
+			b.authorize("0oa1second")
+			for name, w := range map[string]*httptest.ResponseRecorder{
+				"authorize": b.authorize(appID, "response_mode", "form_post", "redirect_uri", runs),
+				"logout":    b.logout("id_token_hint", got.ID, "post_logout_redirect_uri", runs),
+			} {
+				if w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" || strings.Contains(w.Body.String(), "alert") || strings.Contains(w.Body.String(), "<form") || strings.Contains(w.Body.String(), "<a ") {
+					t.Errorf("%s of %q: status %d to %q: %s", name, runs, w.Code, w.Header().Get("Location"), w.Body)
+				}
+			}
+		}
+	})
+}
+
 func TestAPostedRequestComesAgainByItself(t *testing.T) {
 	h := newHosted(t, onSQLite(t))
 	w := h.tab().visit(http.MethodPost, base+"v1/authorize", url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"a b&c"}})

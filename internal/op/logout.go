@@ -2,6 +2,7 @@ package op
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -142,15 +143,15 @@ func (a *API) goodbye(c *call, hint *oauth.IDToken, frames []string) (reply, err
 	if len(frames) == 0 {
 		return redirect(c, back, state), nil
 	}
-	return farewell(c.speaks(), http.StatusOK, msg.PageReturning, joined(back, state), frames), nil
+	return farewell(c.speaks(), http.StatusOK, msg.PageReturning, registered(joined(back, state)), frames), nil
 }
 
 // farewell is the page after a logout. It loads the applications' pages, and then goes on if there is a way.
-func farewell(t tongue, status int, text msg.Key, next string, frames []string) reply {
+func farewell(t tongue, status int, text msg.Key, next template.URL, frames []string) reply {
 	p := drawn(t, status, farewellTemplate, struct {
 		tongue
 		Title, Text string
-		Next        string
+		Next        template.URL
 		Frames      []string
 	}{t, t.T(msg.PageLeft), t.T(text), next, frames})
 	if len(frames) > 0 {

@@ -82,6 +82,11 @@ var postTemplate = sheet("post", pageStyle, "", `<form method="post" action="{{.
 
 const postScript = `document.forms[0].submit()`
 
+// registered is an address of an application as links and forms may hold it. Templates let through http and https alone,
+// but apps have schemes of their own (RFC 8252 7.1). It must have been found to be registered: those that run something,
+// such as javascript, never are (oauth.CheckRedirect).
+func registered(address string) template.URL { return template.URL(address) }
+
 // posted answers an application by a form post.
 func posted(t tongue, back string, add url.Values) reply {
 	values := map[string]string{}
@@ -93,9 +98,9 @@ func posted(t tongue, back string, add url.Values) reply {
 	p := drawn(t, http.StatusOK, postTemplate, struct {
 		tongue
 		Title  string
-		Back   string
+		Back   template.URL
 		Values map[string]string
-	}{t, t.T(msg.PageBack), back, values})
+	}{t, t.T(msg.PageBack), registered(back), values})
 	p.policy = "default-src 'none'; style-src " + hashOf(pageStyle) + "; script-src " + hashOf(postScript) +
 		"; frame-ancestors 'none'; base-uri 'none'; form-action " + target(back)
 	return p
