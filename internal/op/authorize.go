@@ -168,6 +168,7 @@ func (a *API) enter(c *call, client oauth.Client) (reply, error) {
 	}
 	handoff := Handoff{
 		Interaction: opened.Interaction, AppName: client.Label, Username: p["login_hint"], Target: target(request.Redirect), Languages: p["ui_locales"],
+		Back: c.wayBack(opened.Name),
 	}
 	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
 }
@@ -180,11 +181,8 @@ func (a *API) arrive(c *call) (reply, error) {
 		return reply{}, err
 	}
 	arrival, err := a.Engine.Arrive(c.Context(), secret.Text(handle), a.cookieIn(c, browserCookie))
-	if e := understand(c.Context(), err); err != nil {
-		if e.said.Code != oauth.AccessDenied {
-			return reply{}, err
-		}
-		return deadEnd(c.speaks(), http.StatusForbidden, msg.PageOver), nil
+	if err != nil {
+		return c.over(err)
 	}
 	r := arrival.Request
 	if r.Mode == flow.Here {
