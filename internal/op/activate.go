@@ -201,10 +201,7 @@ func formValue(cookie secret.Text, code string) string {
 
 // ownForm judges a form that was posted. One without an answer is that of the first page.
 func (a *API) ownForm(c *call, form, code, answer string) bool {
-	if origin := c.Header.Get("Origin"); origin != "" && origin != a.Origin {
-		return false
-	}
-	if site := c.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+	if !a.sameOrigin(c) {
 		return false
 	}
 	if answer == "" {
@@ -216,4 +213,14 @@ func (a *API) ownForm(c *call, form, code, answer string) bool {
 	}
 	// Both are digests of 256 random bits: the time that comparing takes tells nothing of use.
 	return form == formValue(cookie, code) && (answer == "" || answer == "continue" || answer == "deny")
+}
+
+// sameOrigin believes Sec-Fetch-Site, which no page can forge. The Origin of a form says null because of our
+// Referrer-Policy (Fetch, "append a request Origin header"), so that without the other what the form carries decides.
+func (a *API) sameOrigin(c *call) bool {
+	if site := c.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin"
+	}
+	origin := c.Header.Get("Origin")
+	return origin == "" || origin == "null" || origin == a.Origin
 }
