@@ -26,7 +26,7 @@ import (
 func (a *API) authorize(c *call) (reply, error) {
 	client, err := a.find(c, claim{id: oauth.ClientID(c.params["client_id"])})
 	if e := (*oauth.Error)(nil); errors.As(err, &e) {
-		return errorPage(http.StatusBadRequest, "The application that sent you here is not known to this server."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageUnknownApp), nil
 	}
 	if err != nil {
 		return reply{}, err
@@ -44,10 +44,10 @@ func (a *API) authorize(c *call) (reply, error) {
 	}
 	back := c.params["redirect_uri"]
 	if e := understand(c.Context(), wrong); wrong != nil && back == "" {
-		return errorPage(status(e.said.Code), e.said.Description), nil
+		return errorPage(c.speaks(), status(e.said.Code), e.said), nil
 	}
 	if !client.AllowsRedirect(back) {
-		return errorPage(http.StatusBadRequest, "The application asked to take you back to an address that is not registered for it."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageUnknownAddress), nil
 	}
 	if c.Method == http.MethodPost {
 		// A form of another site comes without our cookies. Coming again by itself, the browser brings them.
@@ -175,6 +175,7 @@ func (a *API) enter(c *call, client oauth.Client) (reply, error) {
 	}
 	handoff := Handoff{
 		Interaction: opened.Interaction, AppName: client.Label, Username: p["login_hint"], Target: target(request.Redirect), Languages: p["ui_locales"],
+		Back: c.wayBack(opened.Name),
 	}
 	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
 }
@@ -187,11 +188,8 @@ func (a *API) arrive(c *call) (reply, error) {
 		return reply{}, err
 	}
 	arrival, err := a.Engine.Arrive(c.Context(), secret.Text(handle), a.cookieIn(c, browserCookie))
-	if e := understand(c.Context(), err); err != nil {
-		if e.said.Code != oauth.AccessDenied {
-			return reply{}, err
-		}
-		return errorPage(http.StatusForbidden, "This sign-in is over, or was begun in another browser."), nil
+	if err != nil {
+		return c.over(err)
 	}
 	r := arrival.Request
 	if r.Mode == flow.Here {
@@ -224,7 +222,7 @@ func respond(c *call, issuer string, e ending, add url.Values) reply {
 	add.Set("state", e.state)
 	add.Set("iss", issuer)
 	if e.mode == oauth.FormPost {
-		return posted(e.back, add)
+		return posted(c.speaks(), e.back, add)
 	}
 	return redirect(c, e.back, add)
 }

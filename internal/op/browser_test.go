@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,6 +37,7 @@ type hosted struct {
 	engine   *signin.Engine
 	sessions *session.Sessions
 	handed   []op.Handoff
+	lang     string // Accept-Language of every browser
 
 	mu   sync.Mutex
 	told []string // logout tokens, by address
@@ -133,6 +135,7 @@ func (b *tab) visit(method, address string, form url.Values) *httptest.ResponseR
 	} else {
 		r = httptest.NewRequest(method, address, nil)
 	}
+	r.Header.Set("Accept-Language", b.lang)
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
@@ -472,6 +475,159 @@ func TestFormPost(t *testing.T) {
 	if got := back(t, b.authorize(appID, "response_mode", "fragment")).Get("error"); got != "invalid_request" {
 		t.Errorf("S-64: fragment: %q", got)
 	}
+}
+
+// givesUp follows the link of the last sign-in page.
+func (b *tab) givesUp() *httptest.ResponseRecorder {
+	b.t.Helper()
+	link := b.handed[len(b.handed)-1].Back
+	if !strings.HasPrefix(link, "/login/cancel?flow=") {
+		b.t.Fatalf("the link is %q", link)
+	}
+	return b.visit(http.MethodGet, link, nil)
+}
+
+func TestS64_WhoGivesUpIsBackAtTheApplication(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		p := b.asked(b.authorize(appID))
+		for range 2 { // a link can be followed twice
+			if q := back(t, b.givesUp()); q.Get("error") != "access_denied" || q.Get("error_description") == "" || q.Has("code") {
+				t.Errorf("the application is told %v", q)
+			}
+		}
+		// Nothing has changed: whoever goes back a page goes on.
+		if back(t, b.arrive(b.code(b.password(p, "mary@example.com")))).Get("code") == "" {
+			t.Error("S-41: the link ended the sign-in")
+		}
+	})
+}
+
+func TestS64_GivingUpIsToldAsTheApplicationAsked(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.asked(b.authorize(appID, "response_mode", "form_post", "state", `"><script>`, "ui_locales", "ja de"))
+		w := b.givesUp()
+		speaks(t, w, "de", `action="`+callback+`"`, `name="error" value="access_denied"`, `name="state" value="&#34;&gt;&lt;script&gt;"`, `name="iss" value="`+issuer+`"`)
+		if !strings.Contains(w.Header().Get("Content-Security-Policy"), "form-action http://localhost:8080") {
+			t.Error(w.Header())
+		}
+		// Who turned out to be somebody else, and began anew, may give that up.
+		p := b.password(b.asked(b.authorize(appID)), "mary@example.com")
+		p, err := h.engine.Cancel(ctx, p.Handle)
+		must(t, p, err)
+		if back(t, b.givesUp()).Get("error") != "access_denied" {
+			t.Error("no way back from the second try")
+		}
+	})
+}
+
+func TestS17_S45_NobodyGivesUpForOthers(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b, other := h.tab(), h.tab()
+		p := b.asked(b.authorize(appID))
+		link, interaction := h.handed[0].Back, h.handed[0].Interaction.Reveal()
+		name := strings.TrimPrefix(link, "/login/cancel?flow=")
+		other.asked(other.authorize(appID)) // has a browser cookie of its own
+		application, err := h.engine.Begin(ctx, flow.Request{Client: appID, Redirect: callback, Server: "default"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := func(handle string) string {
+			d := secret.DigestOf(secret.InteractionHandle, handle)
+			return "/login/cancel?flow=" + base64.RawURLEncoding.EncodeToString(d[:])
+		}
+		b.asked(b.visit(http.MethodGet, "/login/begin?back=/account", nil))
+		if last := h.handed[len(h.handed)-1]; last.Back != "" {
+			t.Errorf("from a page of ours there is nothing to go back to, but %q", last.Back)
+		} else if w := b.visit(http.MethodGet, named(last.Interaction.Reveal()), nil); w.Code != http.StatusForbidden || w.Header().Get("Location") != "" {
+			t.Errorf("a sign-in for a page of ours: %d to %q", w.Code, w.Header().Get("Location"))
+		}
+		for name, w := range map[string]*httptest.ResponseRecorder{
+			"another browser":            other.visit(http.MethodGet, link, nil),
+			"no cookie":                  h.tab().visit(http.MethodGet, link, nil),
+			"a handle for a name":        b.visit(http.MethodGet, "/login/cancel?flow="+interaction, nil),
+			"an invented name":           b.visit(http.MethodGet, "/login/cancel?flow="+strings.Repeat("x", 43), nil),
+			"half a name":                b.visit(http.MethodGet, link[:40], nil),
+			"an application's own pages": b.visit(http.MethodGet, named(application.Reveal()), nil),
+		} {
+			if w.Code != http.StatusForbidden || w.Header().Get("Location") != "" || !strings.Contains(w.Body.String(), "This sign-in is over") {
+				t.Errorf("%s: %d to %q", name, w.Code, w.Header().Get("Location"))
+			}
+		}
+		if w := b.visit(http.MethodGet, "/login/cancel", nil); w.Code != http.StatusBadRequest {
+			t.Errorf("no name: %d", w.Code)
+		}
+		if w := b.visit(http.MethodPost, "/login/cancel", url.Values{"flow": {name}}); w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("a form: %d", w.Code)
+		}
+		// Nothing that is asked for leads elsewhere.
+		w := b.visit(http.MethodGet, link+"&redirect_uri=https://evil.example/&state=evil&response_mode=form_post", nil)
+		if q := back(t, w); strings.Contains(w.Header().Get("Location"), "evil") || q.Get("error") != "access_denied" {
+			t.Errorf("to %q", w.Header().Get("Location"))
+		}
+		// The name opens nothing.
+		if _, err := h.engine.Introspect(ctx, secret.Text(name), ""); err == nil {
+			t.Error("S-16: the name is an interaction handle")
+		}
+		if _, err := h.engine.Introspect(ctx, "", secret.Text(name)); err == nil {
+			t.Error("S-16: the name is a state handle")
+		}
+		// Who has arrived did not give up.
+		back(t, b.arrive(b.code(b.password(p, "mary@example.com"))))
+		if w := b.visit(http.MethodGet, link, nil); w.Code != http.StatusForbidden {
+			t.Errorf("after the end: %d to %q", w.Code, w.Header().Get("Location"))
+		}
+	})
+}
+
+const native = "com.example.app:/cb?from=here"
+
+func TestFormsAndLinksLeadToNativeApps(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client(appID, func(c *oauth.Client) {
+			c.Redirects = append(c.Redirects, native)
+			c.PostLogout = append(c.PostLogout, native)
+		})
+		h.client("0oa1second", func(c *oauth.Client) { c.FrontChannelLogout = "https://second.example/front" })
+		b := h.tab()
+		got := b.enter(appID)
+		b.authorize("0oa1second")
+		w := b.authorize(appID, "response_mode", "form_post", "redirect_uri", native)
+		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(w.Body.String(), `action="`+native+`"`) || !strings.HasSuffix(policy, "form-action com.example.app:") {
+			t.Errorf("%s: %s", policy, w.Body)
+		}
+		w = b.logout("id_token_hint", got.ID, "post_logout_redirect_uri", native, "state", `"'>;x`)
+		for _, want := range []string{`href="` + native + `&amp;state=%22%27%3E%3Bx"`, `content="2;url=` + native + `&amp;state=%22%27%3E%3Bx"`} {
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("no %s in %s", want, w.Body)
+			}
+		}
+	})
+}
+
+// What runs something in the page is no way back, not even if it got among the registered addresses.
+func TestS54_S45_NoFormOrLinkRunsSomething(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client("0oa1second", func(c *oauth.Client) { c.FrontChannelLogout = "https://second.example/front" })
+		for _, runs := range []string{"javascript:alert(1)", "JavaScript:alert(1)//a.b", "data:text/html,x", "vbscript:x", "blob:https://evil.example/x", "mailto:a@b.example", "\tjavascript:alert(1)"} {
+			h.client(appID, func(c *oauth.Client) {
+				c.Redirects = append(c.Redirects, runs)
+				c.PostLogout = append(c.PostLogout, runs)
+			})
+			b := h.tab()
+			got := b.enter(appID)
+			b.authorize("0oa1second")
+			for name, w := range map[string]*httptest.ResponseRecorder{
+				"authorize": b.authorize(appID, "response_mode", "form_post", "redirect_uri", runs),
+				"logout":    b.logout("id_token_hint", got.ID, "post_logout_redirect_uri", runs),
+			} {
+				if w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" || strings.Contains(w.Body.String(), "alert") || strings.Contains(w.Body.String(), "<form") || strings.Contains(w.Body.String(), "<a ") {
+					t.Errorf("%s of %q: status %d to %q: %s", name, runs, w.Code, w.Header().Get("Location"), w.Body)
+				}
+			}
+		}
+	})
 }
 
 func TestAPostedRequestComesAgainByItself(t *testing.T) {

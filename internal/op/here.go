@@ -14,6 +14,7 @@ import (
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
@@ -44,12 +45,12 @@ func (a *API) here(c *call) (reply, error) {
 	}
 	back, ok := ownPage(c.params["back"])
 	if !ok {
-		return errorPage(http.StatusBadRequest, "There is no such page to come back to."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageNowhere), nil
 	}
 	client := oauth.Client{}
 	if id := oauth.ClientID(c.params["client_id"]); id != "" {
 		if !letsIn(back) { // an application may be content with less than a page that is somebody's own
-			return errorPage(http.StatusBadRequest, "No application has rules for that page."), nil
+			return reply{}, invalidRequest("No application has rules for that page.")
 		}
 		var err error
 		if client, err = a.find(c, claim{id: id}); err != nil {
@@ -69,7 +70,7 @@ func (a *API) here(c *call) (reply, error) {
 	}
 	replace := ident.Kind(c.params["replace"])
 	if replace != "" && replace != ident.Phone {
-		return errorPage(http.StatusBadRequest, "Nothing but a phone can be set up anew here."), nil
+		return reply{}, invalidRequest("Nothing but a phone can be set up anew here.")
 	}
 	browser, set := a.browser(c)
 	opened, err := a.Engine.Open(c.Context(), engine.Opening{

@@ -55,9 +55,10 @@ type Config struct {
 type Engine interface {
 	// Begin begins one that the application walks through, and returns its interaction handle.
 	Begin(ctx context.Context, r flow.Request) (secret.Text, error)
-	// Open begins one that a browser walks through, and Arrive ends it there.
+	// Open begins one that a browser walks through, and Arrive ends it there, unless the person gives it up.
 	Open(ctx context.Context, o engine.Opening) (engine.Opened, error)
 	Arrive(ctx context.Context, handle, browser secret.Text) (engine.Arrival, error)
+	GivenUp(ctx context.Context, name string, browser secret.Text) (flow.Request, error)
 	// Browser names the browser that the cookie is of.
 	Browser(cookie secret.Text) (name secret.Text, known bool)
 	// Device is that browser as guesses are counted by it.
@@ -81,6 +82,7 @@ type Handoff struct {
 	Username    string // login_hint
 	Target      string // scheme, or scheme and host, of where the browser goes in the end
 	Languages   string // ui_locales
+	Back        string // a path of ours, for who gives up; empty where there is nothing to go back to
 }
 
 // An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the places below
@@ -109,6 +111,7 @@ func New(c Config) *API {
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{methods: get, do: a.metadata}))
 	a.mux.HandleFunc("/login/token/redirect", a.serve(route{methods: get, do: a.arrive, reader: person, bare: true}))
+	a.mux.HandleFunc(cancelAddress, a.serve(route{methods: get, do: a.cancel, reader: person, bare: true}))
 	a.mux.HandleFunc(hereAddress, a.serve(route{methods: get, do: a.here, reader: person, bare: true}))
 	a.mux.HandleFunc(registration, a.serve(route{methods: post, do: a.register, bare: true, json: true}))
 	a.mux.HandleFunc(registration+"/{id}", a.serve(route{methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete}, do: a.registrations, bare: true, json: true}))
@@ -187,6 +190,7 @@ type reply struct {
 	etag   string
 	to     string // Location
 	page   bool   // for people: with the headers that pages have
+	lang   string // of a page
 	policy string // Content-Security-Policy of a page that may do more than others
 	set    []*http.Cookie
 	then   func(http.ResponseWriter, *http.Request) error // writes the answer in our stead
@@ -282,6 +286,8 @@ func (p reply) write(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Security-Policy", cmp.Or(p.policy, pagePolicy))
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Content-Language", p.lang)
+		h.Add("Vary", "Accept-Language")
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(p.body))} // or net/http cuts anything over 2 KiB into chunks
 	w.WriteHeader(cmp.Or(p.status, http.StatusOK))

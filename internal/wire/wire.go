@@ -166,6 +166,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		SignIn: func(w http.ResponseWriter, r *http.Request, to op.Handoff) error {
 			return hosted.Begin(w, r, signin.Handoff{
 				InteractionHandle: to.Interaction.Reveal(), AppName: to.AppName, Username: to.Username, Target: to.Target, Language: to.Languages,
+				Back: to.Back,
 			})
 		},
 		Store: p.Store, Keys: ring, Secrets: p.Keys, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
