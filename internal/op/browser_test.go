@@ -990,6 +990,23 @@ func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
 	}
 }
 
+// The pages let their forms lead to the application. What a policy cannot name is allowed by its scheme, and is no reason to
+// let nobody in.
+func TestS43_WhereASignInLeads(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	for redirect, want := range map[string]string{
+		"https://app.example:8443/cb": "https://app.example:8443", "http://my_app:3000/cb": "http:", "http://[::1]:3000/cb": "http:", "https://app.example:/cb": "https:",
+		"https://a;script-src/cb": "https:", "com.example.app:/cb": "com.example.app:",
+	} {
+		h.client("0oa1led", func(c *oauth.Client) { c.Redirects = []string{redirect} })
+		h.tab().authorize("0oa1led", "redirect_uri", redirect)
+		if n := len(h.handed); n == 0 || h.handed[n-1].Target != want {
+			t.Errorf("%s leads to %+v, want %s", redirect, h.handed, want)
+		}
+		h.handed = nil
+	}
+}
+
 func TestS45_NothingLeadsOffOurOwnPages(t *testing.T) {
 	h := newHosted(t, onSQLite(t))
 	b := h.tab()
