@@ -414,7 +414,10 @@ type Organisation interface {
 	Authenticators(ctx context.Context) ([]ident.Authenticator, error)
 	// DropAuthenticator leaves what people have enrolled; nothing asks for it any more.
 	DropAuthenticator(ctx context.Context, id ident.AuthenticatorID) error
+	// PutClient writes a client, whether or not there is one with its id. What was read before it is changed by AlterClient,
+	// so that one that is deleted in between stays so.
 	PutClient(ctx context.Context, c oauth.Client) error
+	AlterClient(ctx context.Context, c oauth.Client) error
 	// DropClient leaves grants, which are to be revoked beside it.
 	DropClient(ctx context.Context, id oauth.ClientID) error
 	Client(ctx context.Context, id oauth.ClientID) (oauth.Client, error)
