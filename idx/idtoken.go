@@ -183,8 +183,8 @@ func (c *Client) signed(ctx context.Context, t *jws) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if set.holds(t) || t.kid != "" && set.knows(t) {
-		return set.holds(t), nil
+	if holds := set.holds(t); holds || t.kid != "" && set.knows(t) {
+		return holds, nil
 	}
 	old := set
 	set, err = c.core.keys.get(ctx, func(s *keySet) bool { return s != old }, func() (*keySet, error) { return c.fetchKeys(ctx) })

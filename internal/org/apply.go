@@ -335,8 +335,10 @@ func (p *planner) thinkApps() {
 		if !p.prunes(c) {
 			continue
 		}
-		if at := slices.IndexFunc(p.servers, ruledBy(c.ID)); at >= 0 && p.untouched(p.servers[at]) {
-			p.at("apps", "%s (%s) is not among them, but a rule of the server %s names it", c.Label, c.ID, p.servers[at].ID)
+		for _, s := range p.servers {
+			if p.untouched(s) && ruledBy(c.ID)(s) { // of one in the file, the rules to come have been judged
+				p.at("apps", "%s (%s) is not among them, but a rule of the server %s names it", c.Label, c.ID, s.ID)
+			}
 		}
 		p.change(Change{Delete, "app", c.Label, string(c.ID), nil}, audit.AppDeleted,
 			func(tx store.Tx) error { return dropApp(p.ctx, tx, c.ID) })

@@ -102,7 +102,11 @@ func TestAnAppThatARuleNamesStays(t *testing.T) {
 			t.Errorf("pruned: %v", err)
 		}
 		apply(t, o, export(t, o), org.How{Prune: true})
-		apply(t, o, "servers: [{id: partners}]\n"+other, org.How{Prune: true}) // rule and application go at once
+		apply(t, o, "servers: [{id: default, rules: [{apps: [portal-client]}]}, {id: org, rules: [{apps: [portal-client]}]}]\n", org.How{}) // of three, two go
+		if _, err := o.Apply(ctx, read(t, "org.yaml", "servers: [{id: default}, {id: partners}]\n"+other), org.How{Prune: true}); err == nil || !strings.Contains(err.Error(), "a rule of the server org names it") {
+			t.Errorf("pruned: %v", err)
+		}
+		apply(t, o, "servers: [{id: default}, {id: org}, {id: partners}]\n"+other, org.How{Prune: true}) // rules and application go at once
 		if _, err := o.App(ctx, "portal-client"); err == nil {
 			t.Error("it stayed")
 		}
