@@ -53,7 +53,7 @@ var unmet = map[int]string{
 	44: "A successful IDX answer has no charset parameter: clients compare its type to the letter. See departures.md.",
 	47: "A phone number may have 40 bytes as typed, not 20: people write spaces and brackets. What remains of it has at most 16.",
 	50: "A request with both a length and chunks is not refused: net/http drops the length before anybody sees it. The chunks count, and the connection is closed after the answer.",
-	84: "There is one version so far, so nothing older runs beside this one in a test yet.",
+	84: "No version has been released, so no two of them serve side by side under load in a test yet. What schema 7 has begun is finished by this one, and what a newer one has written is kept.",
 	87: "The list of known vulnerabilities is on the network: where it cannot be reached, make lint says so and passes. Nothing looks every week by itself.",
 	88: "No release has been signed yet. SHA256SUMS is what is to be signed; see operating.md. The image has not been built where there is a registry.",
 }

@@ -21,7 +21,8 @@ func TestDiscoveryLeadsAstray(t *testing.T) {
 	}{
 		"another issuer":     {`{"issuer":"https://evil.example"}`, nil},
 		"no document":        {`<html>`, nil},
-		"endpoint elsewhere": {`{"issuer":"` + stageIssuer + `","token_endpoint":"https://evil.example/t","userinfo_endpoint":"https://evil.example/u","revocation_endpoint":"https://evil.example/r","end_session_endpoint":"https://evil.example/l"}`, idx.ErrUntrustedURL},
+		"keys elsewhere":     {`{"issuer":"` + stageIssuer + `","token_endpoint":"` + stageIssuer + `/v1/token","jwks_uri":"https://evil.example/k"}`, nil},
+		"endpoint elsewhere": {`{"issuer":"` + stageIssuer + `","jwks_uri":"` + stageIssuer + `/v1/keys","token_endpoint":"https://evil.example/t","userinfo_endpoint":"https://evil.example/u","revocation_endpoint":"https://evil.example/r","end_session_endpoint":"https://evil.example/l"}`, idx.ErrUntrustedURL},
 		"no endpoint":        {`{"issuer":"` + stageIssuer + `"}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -35,6 +36,8 @@ func TestDiscoveryLeadsAstray(t *testing.T) {
 					return answerTo(r, say(200, `{"interaction_handle":"ih"}`)), nil
 				case strings.HasSuffix(r.URL.Path, "/introspect"):
 					return answerTo(r, say(200, doc(nil, successMember))), nil
+				case strings.HasSuffix(r.URL.Path, "/v1/keys"):
+					return answerTo(r, say(200, `{"keys":[]}`)), nil
 				}
 				return answerTo(r, say(404, "{}")), nil
 			})
@@ -218,5 +221,24 @@ func TestCallbackWithCode(t *testing.T) {
 	tx, err = c.Callback(t.Context(), first(c.Start(t.Context(), idx.StartParam{Name: "state", Value: "0123456789abcdef"})), url.Values{"state": {"0123456789abcdef"}, "interaction_code": {"ic"}, "iss": {stageIssuer}})
 	if err != nil || tx.InteractionCode() != "ic" || tx.Status() != idx.StatusSuccess {
 		t.Errorf("%v, %v", tx, err)
+	}
+}
+
+// A client may ask for more scopes than it did when an older refresh token was granted, which is not good for those (RFC 6749 6).
+func TestRefreshNamesNoScope(t *testing.T) {
+	s := play(say(200, `{"issuer":"`+stageIssuer+`","token_endpoint":"`+stageIssuer+`/v1/token"}`),
+		say(200, `{"token_type":"Bearer","access_token":"at","scope":"profile"}`))
+	cfg := s.config()
+	cfg.Scopes = []string{"profile", "email"}
+	c, err := idx.New(cfg, idx.WithHTTPClient(&http.Client{Transport: s}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Refresh(t.Context(), "rt"); err != nil {
+		t.Fatal(err)
+	}
+	form, err := url.ParseQuery(s.requests()[1].body)
+	if err != nil || form.Get("grant_type") != "refresh_token" || form.Has("scope") {
+		t.Errorf("%v, %v", form, err)
 	}
 }

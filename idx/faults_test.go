@@ -139,6 +139,67 @@ func TestRetryableAfterTheFirstStep(t *testing.T) {
 	rejected(t, err, "tooManyRequests", "challenge-authenticator")
 }
 
+// S-60: a code or refresh token that was spent is never said to be unspent. An app that repeats a refresh loses the family.
+func TestS60RetryableAfterSpending(t *testing.T) {
+	for name, call := range map[string]func(context.Context, *idx.Client, *idx.Transaction) error{
+		"Exchange": func(ctx context.Context, c *idx.Client, tx *idx.Transaction) error {
+			_, err := c.Exchange(ctx, tx)
+			return err
+		},
+		"Refresh": func(ctx context.Context, c *idx.Client, _ *idx.Transaction) error {
+			_, err := c.Refresh(ctx, "rt")
+			return err
+		},
+	} {
+		for _, scopes := range [][]string{{"openid"}, {"profile"}} { // with the second, an ID token is not expected, and comes
+			for _, fault := range []string{"keys=429", "new keys=429", "cancel", "token=429"} {
+				t.Run(name+"/"+scopes[0]+"/"+fault, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					spent := false
+					i := &issuer{access: "at", keys: func() any { return jwks() }, idToken: idTokens(map[string]any{"alg": "RS256", "kid": "new"}, testKey())}
+					transport := tripper(func(r *http.Request) (*http.Response, error) {
+						token := strings.HasSuffix(r.URL.Path, "/token")
+						switch {
+						case token && fault == "token=429",
+							strings.HasSuffix(r.URL.Path, "/keys") && (fault == "keys=429" || fault == "new keys=429" && spent):
+							return answerTo(r, say(429, `{"errorCode":"E0000047"}`)), nil
+						case token:
+							defer func() {
+								if spent = true; fault == "cancel" {
+									cancel()
+								}
+							}()
+						}
+						return i.RoundTrip(r)
+					})
+					c, err := idx.New(idx.Config{Issuer: stageIssuer, ClientID: clientID, RedirectURI: redirectURI, Scopes: scopes},
+						idx.WithHTTPClient(&http.Client{Transport: transport}), idx.WithRetry(1, 0))
+					if err != nil {
+						t.Fatal(err)
+					}
+					tx, err := c.Start(ctx)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err = call(ctx, c, tx); err == nil {
+						t.Fatal("it was taken for an answer")
+					}
+					if fault != "cancel" && !errors.Is(err, idx.ErrRateLimited) || fault == "cancel" && !errors.Is(err, context.Canceled) {
+						t.Errorf("the error is %v", err)
+					}
+					if idx.Retryable(err) == spent {
+						t.Errorf("Retryable is %t for %v, and spent is %t", idx.Retryable(err), err, spent)
+					}
+					if fault == "keys=429" && scopes[0] == "openid" && spent {
+						t.Error("it was spent though its answer could not be verified")
+					}
+				})
+			}
+		}
+	}
+}
+
 // TestRetry: reads and polls are tried again, steps never.
 func TestRetry(t *testing.T) {
 	identify := doc([]string{formOf("identify", "identify", identifierField, passcodeField)})

@@ -173,25 +173,30 @@ type verifyKey struct {
 	ecdsa    *ecdsa.PublicKey
 }
 
-const keysLast = 24 * time.Hour
+// keysLast is how long an issuer's keys are believed, and so how long one that it withdrew still counts here.
+const keysLast = time.Hour
 
 // signed looks for the key, fetching once more when it is not among those known: the issuer may have changed keys.
+// A token that does not say which key it is may be of any new one.
 func (c *Client) signed(ctx context.Context, t *jws) (bool, error) {
-	fetched := false
-	fetch := func() (*keySet, error) { fetched = true; return c.fetchKeys(ctx) }
-	young := func(s *keySet) bool { return c.core.now().Sub(s.fetched) < keysLast }
-	set, err := c.core.keys.get(ctx, young, fetch)
+	set, err := c.issuerKeys(ctx)
 	if err != nil {
 		return false, err
 	}
-	if !set.knows(t) && !fetched {
-		old := set
-		set, err = c.core.keys.get(ctx, func(s *keySet) bool { return s != old }, fetch)
-		if err != nil {
-			return false, err
-		}
+	if holds := set.holds(t); holds || t.kid != "" && set.knows(t) {
+		return holds, nil
+	}
+	old := set
+	set, err = c.core.keys.get(ctx, func(s *keySet) bool { return s != old }, func() (*keySet, error) { return c.fetchKeys(ctx) })
+	if err != nil {
+		return false, err
 	}
 	return set.holds(t), nil
+}
+
+func (c *Client) issuerKeys(ctx context.Context) (*keySet, error) {
+	young := func(s *keySet) bool { return c.core.now().Sub(s.fetched) < keysLast }
+	return c.core.keys.get(ctx, young, func() (*keySet, error) { return c.fetchKeys(ctx) })
 }
 
 func (c *Client) fetchKeys(ctx context.Context) (*keySet, error) {

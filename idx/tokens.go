@@ -110,7 +110,8 @@ func (c *Client) Exchange(ctx context.Context, tx *Transaction) (*Tokens, error)
 
 func openID(scope string) bool { return strings.Contains(" "+scope+" ", " openid ") }
 
-// Refresh trades a refresh token for new tokens. If the engine gave no new refresh token, the old one stays good and
+// Refresh trades a refresh token for new tokens, of the scopes it was granted with: naming none asks for those (RFC 6749
+// 6), and Config.Scopes may have grown since. If the engine gave no new refresh token, the old one stays good and
 // is in the result. An ID token, where one comes along, is verified like the first; compare its Subject with the one you know.
 func (c *Client) Refresh(ctx context.Context, refreshToken string) (*Tokens, error) {
 	if refreshToken == "" {
@@ -119,7 +120,6 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string) (*Tokens, err
 	t, err := c.redeem(ctx, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken},
-		"scope":         {c.core.scope},
 	}, expectation{})
 	if err == nil && t.RefreshToken == "" {
 		t.RefreshToken = refreshToken
@@ -132,14 +132,24 @@ func (c *Client) redeem(ctx context.Context, form url.Values, want expectation) 
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.oauthRequest("token", m.Token, form)
+	if openID(c.core.scope) { // before anything is spent: without the keys the answer would be of no use
+		if _, err := c.issuerKeys(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r, a, err := c.sendProof(ctx, func() (request, error) { return c.oauthRequest("token", m.Token, form) }, "")
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.sendProof(ctx, r, "")
-	if err != nil {
-		return nil, err
+	if a.status != http.StatusOK {
+		return nil, c.failure(r, a)
 	}
+	t, err := c.redeemed(ctx, r, a, want)
+	return t, afterSteps(err) // whatever it is, the code or token is spent
+}
+
+// redeemed reads the answer to a code or token that is now spent.
+func (c *Client) redeemed(ctx context.Context, r request, a *answer, want expectation) (*Tokens, error) {
 	var got struct {
 		AccessToken  string  `json:"access_token"`
 		RefreshToken string  `json:"refresh_token"`
@@ -148,7 +158,7 @@ func (c *Client) redeem(ctx context.Context, form url.Values, want expectation) 
 		Scope        string  `json:"scope"`
 		ExpiresIn    float64 `json:"expires_in"`
 	}
-	if a.status != http.StatusOK || json.Unmarshal(a.body, &got) != nil || got.AccessToken == "" {
+	if json.Unmarshal(a.body, &got) != nil || got.AccessToken == "" {
 		return nil, c.failure(r, a)
 	}
 	if c.core.dpop != nil && !strings.EqualFold(got.Type, "DPoP") {
@@ -189,7 +199,7 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens) (*UserInfo, error) {
 	}
 	r := request{op: "userinfo", method: http.MethodGet, url: at, read: true, secrets: []string{t.AccessToken},
 		header: http.Header{"Accept": {"application/json"}, "Authorization": {c.scheme() + " " + t.AccessToken}}}
-	a, err := c.sendProof(ctx, r, t.AccessToken)
+	_, a, err := c.sendProof(ctx, func() (request, error) { return r, nil }, t.AccessToken)
 	if err != nil {
 		return nil, err
 	}

@@ -85,8 +85,9 @@ func LogTo(w io.Writer) Option {
 func Start(t testing.TB, with ...Option) *Server {
 	t.Helper()
 	o := options{config: config.Dev(false), passwords: cheap, log: t.Output(), level: slog.LevelWarn}
-	o.config.Limits.Requests = config.Requests{PerHandle: plenty, PerAddress: plenty, PerClient: plenty} // all of a test comes from one address
-	o.config.Hashes = 64                                                                                 // cheap ones need no queue, and no test wants to be sent away from it
+	all := &o.config.Limits.Requests // of a test come from one address
+	all.PerHandle, all.PerAddress, all.PerClient = plenty, plenty, plenty
+	o.config.Hashes = 64 // cheap ones need no queue, and no test wants to be sent away from it
 	for _, option := range with {
 		option(&o)
 	}

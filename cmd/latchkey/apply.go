@@ -15,7 +15,7 @@ type applyCommand struct {
 	managed
 	File   string `short:"f" required:"" help:"The organisation as a file; - is standard input." placeholder:"org.yaml"`
 	DryRun bool   `help:"Change nothing, and show what would be."`
-	Prune  bool   `help:"Delete what the file does not name, of each kind of object that it names one of."`
+	Prune  bool   `help:"Delete what the file does not name, of each kind of object that it names one of; but no application that registered itself."`
 }
 
 // Run makes the organisation what the file says, and shows what that took.

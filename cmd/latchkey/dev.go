@@ -39,7 +39,8 @@ func (c devCommand) Run(ctx context.Context, out io.Writer) error {
 	settings := config.Dev(c.ProductionLimits)
 	settings.Listen, settings.Data = c.Addr, c.Data
 	if c.Requests > 0 {
-		settings.Limits.Requests = config.Requests{PerAddress: c.Requests, PerHandle: c.Requests, PerClient: c.Requests}
+		all := &settings.Limits.Requests
+		all.PerAddress, all.PerHandle, all.PerClient = c.Requests, c.Requests, c.Requests
 	}
 	if err := settings.Check(); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 )
 
 type exportCommand struct {
-	Org   exportOrg   `cmd:"" help:"Write the organisation as a file that apply takes: all but its people."`
+	Org   exportOrg   `cmd:"" help:"Write the organisation as a file that apply takes: all but its people and the applications that registered themselves."`
 	Users exportUsers `cmd:"" help:"Write the users as lines of JSON that import takes."`
 }
 

@@ -55,7 +55,7 @@ func openKeys(ctx context.Context, k config.Keys) (*secret.Keys, error) {
 // openStore opens the configured database.
 func openStore(ctx context.Context, c config.Config, keys *secret.Keys, log *slog.Logger, with ...sqlstore.Option) (db *sqlstore.DB, err error) {
 	if p := c.Database.Postgres; p != nil {
-		db, err = postgres.Open(ctx, p.URL.Text().Reveal(), keys, log, with...)
+		db, err = postgres.OpenAtMost(ctx, p.Connections, p.URL.Text().Reveal(), keys, log, with...)
 	} else {
 		db, err = sqlite.Open(ctx, c.Data, keys, with...)
 	}

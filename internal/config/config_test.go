@@ -135,3 +135,24 @@ func TestS00_RelaxedSaysIt(t *testing.T) {
 		t.Errorf("production says %q", said)
 	}
 }
+
+// Every rate of the file reaches the room that keeps to it, and none is another's.
+func TestS52_RatesComeFromTheFile(t *testing.T) {
+	c, err := parse("latchkey.yaml", []byte("limits: {requests: {per_handle: 11, per_address: 12, per_client: 13, per_code: 14}}\n"))
+	if err == nil || strings.Contains(err.Error(), "limits") { // of the rest much is missing
+		t.Fatal(err)
+	}
+	want := limit.DefaultRequests()
+	want.PerHandle.Max, want.PerAddress.Max, want.PerClient.Max, want.PerCode.Max = 11, 12, 13, 14
+	if got := c.Limits.Rates(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := Default().Limits.Rates(); got != limit.DefaultRequests() {
+		t.Errorf("by default %+v", got)
+	}
+	for _, n := range []string{"0", "-1", "10001"} {
+		if _, err := parse("latchkey.yaml", []byte("limits: {requests: {per_code: "+n+"}}\n")); err == nil || !strings.Contains(err.Error(), "limits.requests.per_code") {
+			t.Errorf("%s codes: %v", n, err)
+		}
+	}
+}

@@ -30,6 +30,7 @@ type Requests struct {
 	PerHandle  int `yaml:"per_handle" doc:"in 5 seconds with one state handle"`
 	PerAddress int `yaml:"per_address" doc:"in a minute from one source, on IDX"`
 	PerClient  int `yaml:"per_client" doc:"in a minute from one source for one application, on authorize; what an application pushes that has proved itself counts for the address that it speaks for"`
+	PerCode    int `yaml:"per_code" doc:"in 10 minutes by one person or from one source, of the codes that let a device in"`
 	AtOnce     int `yaml:"at_once" doc:"served at the same time, beyond which 503 is answered at once; 0 is 256 for each core"`
 }
 
@@ -45,7 +46,7 @@ func defaultLimits() Limits {
 		Passwords: Passwords{
 			PerSource: p.PerSource, Rest: p.Rest, MaxRest: p.MaxRest, HardStop: p.HardStop, PerDevice: p.PerDevice, Source: p.Source.Max,
 		},
-		Requests:    Requests{PerHandle: r.PerHandle.Max, PerAddress: r.PerAddress.Max, PerClient: r.PerClient.Max},
+		Requests:    Requests{PerHandle: r.PerHandle.Max, PerAddress: r.PerAddress.Max, PerClient: r.PerClient.Max, PerCode: r.PerCode.Max},
 		Connections: Connections{PerSource: 200, All: 10_000},
 	}
 }
@@ -63,6 +64,7 @@ func (l Limits) check(p *strict.Problems) {
 		{"requests.per_handle", l.Requests.PerHandle, 1_000_000},
 		{"requests.per_address", l.Requests.PerAddress, 100_000_000},
 		{"requests.per_client", l.Requests.PerClient, 100_000_000},
+		{"requests.per_code", l.Requests.PerCode, 10_000}, // a code has 8 letters of 20, so that this is still no guessing (RFC 8628 5.1)
 		{"connections.per_source", l.Connections.PerSource, 1_000_000},
 		{"connections.all", l.Connections.All, 1_000_000},
 	} {
@@ -93,7 +95,7 @@ func (l Limits) Guesses() limit.Passwords {
 // Rates are the numbers of requests.
 func (l Limits) Rates() limit.Requests {
 	r := limit.DefaultRequests()
-	r.PerHandle.Max, r.PerAddress.Max, r.PerClient.Max = l.Requests.PerHandle, l.Requests.PerAddress, l.Requests.PerClient
+	r.PerHandle.Max, r.PerAddress.Max, r.PerClient.Max, r.PerCode.Max = l.Requests.PerHandle, l.Requests.PerAddress, l.Requests.PerClient, l.Requests.PerCode
 	return r
 }
 

@@ -96,7 +96,12 @@ func (a *API) proved(c *call, client oauth.Client, token string) (bool, error) {
 	if json.Unmarshal(payload, &claims) != nil || !claims.good(c, client, a.Now(), a.audiences(c)) {
 		return false, nil
 	}
-	switch err := a.spend(c, assertionID, string(client.ID), claims.ID, time.Unix(int64(claims.Expires), 0).Add(skew)); {
+	expires := time.Unix(int64(claims.Expires), 0)
+	issued := expires.Add(-assertionLife) // at the earliest; not every client says it
+	if said := time.Unix(int64(claims.Issued), 0); said.After(issued) {
+		issued = said
+	}
+	switch err := a.spend(c, assertionID, string(client.ID), claims.ID, issued, expires.Add(skew)); {
 	case errors.Is(err, store.ErrSpent):
 		return false, nil
 	default:
@@ -127,8 +132,8 @@ func (a *API) audiences(c *call) []string {
 func (a *API) address(c *call) string { return a.Origin + c.URL.Path }
 
 // spend uses up the id of a proof; it is [store.ErrSpent] for all but the first. It is kept until no clock of our
-// nodes could take the proof any more.
-func (a *API) spend(c *call, p secret.Purpose, whose, id string, until time.Time) error {
+// nodes could take the proof any more, and the clock of who issued it may be ahead.
+func (a *API) spend(c *call, p secret.Purpose, whose, id string, issued, until time.Time) error {
 	ctx, digest := c.Context(), secret.DigestOf(p, whose+"\x00"+id)
-	return a.Store.Update(ctx, func(tx store.Tx) error { return tx.SpendProof(ctx, digest, until.Add(skew)) })
+	return a.Store.Update(ctx, func(tx store.Tx) error { return tx.SpendProof(ctx, digest, issued.Add(-skew), until.Add(skew)) })
 }

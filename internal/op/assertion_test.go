@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/store"
 )
 
 const (
@@ -202,4 +204,32 @@ func TestS58_WhereClientsProveThemselves(t *testing.T) {
 	if !strings.Contains(doc, `"token_endpoint_auth_signing_alg_values_supported":["ES256","PS256","RS256"]`) || !strings.Contains(doc, "private_key_jwt") {
 		t.Errorf("S-66: %s", doc)
 	}
+}
+
+// S-83: what was signed before a restore may have been shown between the backup and that, so it counts no more, and
+// neither does what a clock that is a minute ahead may have signed before.
+func TestS83_WhatWasSignedBeforeARestore(t *testing.T) {
+	onBoth(t, func(t *testing.T, o *org) {
+		o.withSigner()
+		restored := o.now()
+		if err := o.db.Update(ctx, func(tx store.Tx) error { // as a restore leaves it
+			return tx.PutSetting(ctx, "restore.at", fmt.Sprintf("%020d", restored.UnixMicro()))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		signed := func(at time.Time) claims { return claims{"iat": at.Unix(), "exp": at.Add(4 * time.Minute).Unix()} }
+		prove := func(at time.Time) answer {
+			return o.refreshBy(header{"DPoP": o.proof(clientKey(), "POST", tokenURL, claims{"iat": at.Unix()})}, "nobody's")
+		}
+		const used = "The DPoP proof was used before."
+		for _, at := range []time.Time{restored.Add(-30 * time.Second), restored, restored.Add(59 * time.Second)} {
+			o.asserting(o.assertion(signed(at))).refused(401, oauth.InvalidClient, "")
+			prove(at).refused(400, oauth.InvalidDPoPProof, used)
+		}
+		o.wait(time.Minute + time.Second)
+		o.asserting(o.assertion(signed(o.now()))).ok()
+		o.asserting(o.assertion(claims{"iat": nil, "exp": o.now().Add(4 * time.Minute).Unix()})).refused(401, oauth.InvalidClient, "")
+		o.asserting(o.assertion(claims{"iat": nil, "exp": o.now().Add(5 * time.Minute).Unix()})).ok()
+		prove(o.now()).refused(400, oauth.InvalidGrant, "")
+	})
 }

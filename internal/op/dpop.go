@@ -57,7 +57,8 @@ func (a *API) proof(c *call, access string) (thumbprint string, err error) {
 	if err := p.judge(c.Method, a.address(c), access, a.Now()); err != nil {
 		return "", err
 	}
-	switch err := a.spend(c, proofID, thumbprint, p.ID, time.Unix(int64(*p.Issued), 0).Add(proofLife)); {
+	issued := time.Unix(int64(*p.Issued), 0)
+	switch err := a.spend(c, proofID, thumbprint, p.ID, issued, issued.Add(proofLife)); {
 	case errors.Is(err, store.ErrSpent):
 		return "", badProof("was used before")
 	case err != nil:

@@ -18,7 +18,7 @@ import (
 // How says how a file is applied.
 type How struct {
 	DryRun bool // change nothing, and say what would be
-	Prune  bool // of each kind of object that the file speaks of, delete those that it does not
+	Prune  bool // of each kind of object that the file speaks of, delete those that it does not; no self-registered application
 }
 
 // Apply makes the organisation what the file says, in one transaction, and returns what that took. A file that
@@ -182,10 +182,7 @@ func (p *planner) fitRules(path string, s Server) {
 	for i, r := range s.Rules {
 		for j, id := range r.Apps {
 			inFile := slices.ContainsFunc(p.file.Apps, func(a App) bool { return a.ID == string(id) })
-			stays := slices.ContainsFunc(p.clients, func(c oauth.Client) bool {
-				named := slices.ContainsFunc(p.file.Apps, func(a App) bool { return a.ID == "" && foldName(a.Name) == foldName(c.Label) })
-				return c.ID == id && (named || !p.how.Prune || len(p.file.Apps) == 0)
-			})
+			stays := slices.ContainsFunc(p.clients, func(c oauth.Client) bool { return c.ID == id && !p.prunes(c) })
 			if !inFile && !stays {
 				p.at(fmt.Sprintf("%s.rules[%d].apps[%d]", path, i, j), "there is no app with the id %q", id)
 			}
@@ -322,61 +319,78 @@ func (p *planner) members(tx store.Tx, at int, have, want *Group, g ident.GroupI
 }
 
 func (p *planner) thinkApps() {
-	kept := map[oauth.ClientID]bool{}
 	for i, want := range p.file.Apps {
 		path := fmt.Sprintf("apps[%d]", i)
 		for _, one := range p.unfit(want) {
 			p.at(path+"."+one.path, "%s", one.said)
 		}
-		c, exists := p.find(want)
-		if exists {
-			kept[c.ID] = true
-			p.alterApp(path, c, want)
+		if at := slices.IndexFunc(p.clients, want.means); at >= 0 {
+			p.alterApp(path, p.clients[at], want)
 			continue
 		}
 		p.createApp(i, want)
 	}
-	p.unique(kept)
-	if !p.how.Prune || len(p.file.Apps) == 0 {
-		return
-	}
+	p.unique()
 	for _, c := range p.clients {
-		if !kept[c.ID] {
-			p.change(Change{Delete, "app", c.Label, string(c.ID), nil}, audit.AppDeleted,
-				func(tx store.Tx) error { return dropApp(p.ctx, tx, c.ID) })
+		if !p.prunes(c) {
+			continue
 		}
+		for _, s := range p.servers {
+			if p.untouched(s) && ruledBy(c.ID)(s) { // of one in the file, the rules to come have been judged
+				p.at("apps", "%s (%s) is not among them, but a rule of the server %s names it", c.Label, c.ID, s.ID)
+			}
+		}
+		p.change(Change{Delete, "app", c.Label, string(c.ID), nil}, audit.AppDeleted,
+			func(tx store.Tx) error { return dropApp(p.ctx, tx, c.ID) })
 	}
 }
 
-// find is by id, or by name for an application that the file gives none.
-func (p *planner) find(want App) (oauth.Client, bool) {
-	i := slices.IndexFunc(p.clients, func(c oauth.Client) bool {
-		return want.ID != "" && string(c.ID) == want.ID || want.ID == "" && foldName(c.Label) == foldName(want.Name)
-	})
-	if i < 0 {
-		return oauth.Client{}, false
+// means is by id, or by name where the file gives none; but whoever registers an application chooses its name, so one
+// that registered itself is meant by its id alone.
+func (a App) means(c oauth.Client) bool {
+	if a.ID != "" {
+		return string(c.ID) == a.ID
 	}
-	return p.clients[i], true
+	return c.Registration.IsZero() && foldName(c.Label) == foldName(a.Name)
+}
+
+func (p *planner) named(c oauth.Client) bool {
+	return slices.ContainsFunc(p.file.Apps, func(a App) bool { return a.means(c) })
+}
+
+// prunes reports whether an application goes because the file, which speaks of others, does not name it. Those that
+// registered themselves were never in a file, so that says nothing about them.
+func (p *planner) prunes(c oauth.Client) bool {
+	return p.how.Prune && len(p.file.Apps) > 0 && c.Registration.IsZero() && !p.named(c)
 }
 
 // unique refuses a name that an application has which stays and is not the one meant.
-func (p *planner) unique(kept map[oauth.ClientID]bool) {
+func (p *planner) unique() {
 	for i, want := range p.file.Apps {
 		for _, c := range p.clients {
-			stays := !kept[c.ID] && !(p.how.Prune && len(p.file.Apps) > 0)
-			if stays && foldName(c.Label) == foldName(want.Name) {
-				p.at(fmt.Sprintf("apps[%d].name", i), "the application %s has that name already", c.ID)
+			if p.named(c) || p.prunes(c) || foldName(c.Label) != foldName(want.Name) {
+				continue
+			}
+			path := fmt.Sprintf("apps[%d].name", i)
+			if c.Registration.IsZero() {
+				p.at(path, "the application %s has that name already", c.ID)
+			} else {
+				p.at(path, "the application %s, which registered itself, has that name already: take it over by its id, or delete it", c.ID)
 			}
 		}
 	}
+}
+
+// untouched reports whether a server stays as it is.
+func (p *planner) untouched(s oauth.Server) bool {
+	return !slices.ContainsFunc(p.file.Servers, func(want Server) bool { return want.ID == s.ID }) && (!p.pruningServers() || founding(s.ID))
 }
 
 // unfit finds what an application asks for that the organisation, as it will be, does not have.
 func (p *planner) unfit(a App) (found flaws) {
 	var scopes []string
 	for _, s := range p.servers {
-		gone := p.pruningServers() && !founding(s.ID)
-		if !gone && !slices.ContainsFunc(p.file.Servers, func(want Server) bool { return want.ID == s.ID }) {
+		if p.untouched(s) {
 			scopes = append(scopes, s.Scopes...)
 		}
 	}
@@ -460,11 +474,15 @@ func (p *planner) alterApp(path string, c oauth.Client, want App) {
 		want.SecretDigests = have.SecretDigests
 	}
 	fields := compare(have, want)
+	if !c.Registration.IsZero() { // from now on it is the file that says what is registered of it
+		changed.Registration = secret.Digest{}
+		fields = append(fields, Field{Name: "registration", From: []string{"its own"}, To: []string{"the operator's"}})
+	}
 	if len(fields) == 0 {
 		return
 	}
 	p.change(Change{Alter, "app", want.Name, string(c.ID), fields}, audit.AppChanged, func(tx store.Tx) error {
-		if err := tx.PutClient(p.ctx, changed); err != nil || !changed.Disabled || c.Disabled {
+		if err := tx.AlterClient(p.ctx, changed); err != nil || !changed.Disabled || c.Disabled {
 			return err
 		}
 		_, err := tx.RevokeGrantsOf(p.ctx, "", c.ID)
@@ -480,7 +498,8 @@ func dropApp(ctx context.Context, tx store.Tx, id oauth.ClientID) error {
 	return tx.DropClient(ctx, id)
 }
 
-// Export returns the organisation as a file that says all of it but its people.
+// Export returns the organisation as a file that says all of it but its people, and the applications that registered
+// themselves: a file that named those would take them over.
 func (o *Org) Export(ctx context.Context) (f File, err error) {
 	err = o.Store.View(ctx, func(tx store.Tx) error {
 		f = File{}
@@ -498,7 +517,9 @@ func (o *Org) Export(ctx context.Context) (f File, err error) {
 			f.Groups = append(f.Groups, Group{Name: g.Name, Description: g.Description})
 		}
 		for _, c := range p.clients {
-			f.Apps = append(f.Apps, AppOf(c))
+			if c.Registration.IsZero() {
+				f.Apps = append(f.Apps, AppOf(c))
+			}
 		}
 		return nil
 	})

@@ -13,7 +13,8 @@ import (
 	"latchkey.dev/internal/strict"
 )
 
-// findApp finds an application by id or by name.
+// findApp finds an application by id, or by name. Whoever has a token to register an application chooses its name, so such
+// a one is found by its id alone: an operator who says Payroll does not mean a stranger's.
 func findApp(ctx context.Context, tx store.Tx, name string) (oauth.Client, error) {
 	c, err := tx.Client(ctx, oauth.ClientID(name))
 	if !errors.Is(err, store.ErrNotFound) {
@@ -24,8 +25,11 @@ func findApp(ctx context.Context, tx store.Tx, name string) (oauth.Client, error
 		return c, err
 	}
 	i := slices.IndexFunc(all, func(c oauth.Client) bool { return foldName(c.Label) == foldName(name) })
-	if i < 0 {
+	switch {
+	case i < 0:
 		return c, refuse("there is no app %q", name)
+	case !all[i].Registration.IsZero():
+		return c, refuse("the app %q registered itself: name it by its id, %s", name, all[i].ID)
 	}
 	return all[i], nil
 }
@@ -121,7 +125,7 @@ func (o *Org) SetApp(ctx context.Context, name string, change func(*App)) (oauth
 			}
 		}
 		e := audit.Event{Client: string(c.ID), Target: "app " + done.Label, Reason: fieldNames(Change{Action: Alter, Fields: fields})}
-		return o.one(ctx, audit.AppChanged, e), tx.PutClient(ctx, done)
+		return o.one(ctx, audit.AppChanged, e), tx.AlterClient(ctx, done)
 	})
 	return done, err
 }
@@ -156,15 +160,33 @@ func (o *Org) fits(ctx context.Context, tx store.Tx, c oauth.Client, a App) erro
 	return found.err()
 }
 
-// DeleteApp removes an application, and ends all that was granted to it (S-79).
+// DeleteApp removes an application, and ends all that was granted to it (S-79). One that a server's rule names is not
+// removed from under it: without the name the rule, or the server, would be open to every application.
 func (o *Org) DeleteApp(ctx context.Context, name string) error {
 	return o.update(ctx, func(tx store.Tx) ([]audit.Event, error) {
+		if err := o.turn(ctx, tx); err != nil {
+			return nil, err
+		}
 		c, err := findApp(ctx, tx, name)
 		if err != nil {
 			return nil, err
 		}
+		servers, err := tx.Servers(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(servers, ruledBy(c.ID)); i >= 0 {
+			return nil, refuse("a rule of the server %s names %s (%s): change the rule first", servers[i].ID, c.Label, c.ID)
+		}
 		return o.one(ctx, audit.AppDeleted, audit.Event{Client: string(c.ID), Target: "app " + c.Label}), dropApp(ctx, tx, c.ID)
 	})
+}
+
+// ruledBy finds a server with a rule about the application.
+func ruledBy(id oauth.ClientID) func(oauth.Server) bool {
+	return func(s oauth.Server) bool {
+		return slices.ContainsFunc(s.Rules, func(r oauth.Rule) bool { return slices.Contains(r.Apps, id) })
+	}
 }
 
 // A Rotation is one step in changing an application's secret.
@@ -204,7 +226,7 @@ func (o *Org) RotateSecret(ctx context.Context, name string, r Rotation) (c oaut
 			}
 			c.SecretDigests = append([]secret.Digest{secret.DigestOf(secret.ClientSecret, made.Reveal())}, kept...)
 		}
-		return o.one(ctx, audit.AppSecretRotated, audit.Event{Client: string(c.ID), Target: "app " + c.Label}), tx.PutClient(ctx, c)
+		return o.one(ctx, audit.AppSecretRotated, audit.Event{Client: string(c.ID), Target: "app " + c.Label}), tx.AlterClient(ctx, c)
 	})
 	return c, made, err
 }

@@ -55,7 +55,7 @@ func (f File) check(p *strict.Problems) {
 	servers, kinds, groups, names, ids := once{}, once{}, once{}, once{}, once{}
 	for i, s := range f.Servers {
 		path := fmt.Sprintf("servers[%d]", i)
-		note(path, append(s.check(), servers.twice("id", s.ID)...))
+		note(path, append(append(s.check(), s.checkEmpty(path, p.Lines)...), servers.twice("id", s.ID)...))
 	}
 	for i, a := range f.Authenticators {
 		path := fmt.Sprintf("authenticators[%d]", i)
@@ -198,6 +198,24 @@ func (s Server) checkRules() (found flaws) {
 			}
 			return ""
 		})...)
+	}
+	return found
+}
+
+// checkEmpty finds lists about who may use the server that are there and say nothing, for example since every item is
+// commented out. Such a list looks as if it let nobody in, and is the same as none, which lets everybody in.
+func (s Server) checkEmpty(path string, lines strict.Lines) (found flaws) {
+	empty := func(at string, n int) {
+		if _, said := lines[path+"."+at]; said && n == 0 {
+			found.at(at, "is empty, which rules nothing out: name some, or leave the key out if that is meant")
+		}
+	}
+	empty("rules", len(s.Rules))
+	for i, r := range s.Rules {
+		at := fmt.Sprintf("rules[%d]", i)
+		empty(at+".apps", len(r.Apps))
+		empty(at+".grant_types", len(r.GrantTypes))
+		empty(at+".scopes", len(r.Scopes))
 	}
 	return found
 }

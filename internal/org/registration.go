@@ -212,18 +212,35 @@ func (o *Org) ChangeRegistration(ctx context.Context, id oauth.ClientID, access 
 		}
 		done = want.onto(c)
 		e := audit.Event{Client: string(c.ID), Target: "app " + done.Label, Reason: fieldNames(Change{Action: Alter, Fields: compare(have, want)})}
-		return o.one(ctx, audit.AppChanged, e), tx.PutClient(ctx, done)
+		return o.one(ctx, audit.AppChanged, e), tx.AlterClient(ctx, done)
 	})
 	return done, err
 }
 
-// EndRegistration removes an application, by itself, with all that was granted to it.
+// EndRegistration removes an application, by itself, with all that was granted to it. One that an operator's rule names
+// is switched off instead, and is for the operator to delete after the rule (see DeleteApp).
 func (o *Org) EndRegistration(ctx context.Context, id oauth.ClientID, access secret.Text) error {
 	return o.update(ctx, func(tx store.Tx) ([]audit.Event, error) {
+		if err := o.turn(ctx, tx); err != nil {
+			return nil, err
+		}
 		c, err := registered(ctx, tx, id, access)
 		if err != nil {
 			return nil, err
 		}
-		return o.one(ctx, audit.AppDeleted, audit.Event{Client: string(c.ID), Target: "app " + c.Label, Reason: "by itself"}), dropApp(ctx, tx, c.ID)
+		servers, err := tx.Servers(ctx)
+		if err != nil {
+			return nil, err
+		}
+		e := audit.Event{Client: string(c.ID), Target: "app " + c.Label, Reason: "by itself"}
+		if !slices.ContainsFunc(servers, ruledBy(c.ID)) {
+			return o.one(ctx, audit.AppDeleted, e), dropApp(ctx, tx, c.ID)
+		}
+		if _, err := tx.RevokeGrantsOf(ctx, "", c.ID); err != nil {
+			return nil, err
+		}
+		c.Disabled = true
+		e.Reason = "disabled by itself, and kept for the rules that name it"
+		return o.one(ctx, audit.AppChanged, e), tx.AlterClient(ctx, c)
 	})
 }

@@ -414,7 +414,10 @@ type Organisation interface {
 	Authenticators(ctx context.Context) ([]ident.Authenticator, error)
 	// DropAuthenticator leaves what people have enrolled; nothing asks for it any more.
 	DropAuthenticator(ctx context.Context, id ident.AuthenticatorID) error
+	// PutClient writes a client, whether or not there is one with its id. What was read before it is changed by AlterClient,
+	// so that one that is deleted in between stays so.
 	PutClient(ctx context.Context, c oauth.Client) error
+	AlterClient(ctx context.Context, c oauth.Client) error
 	// DropClient leaves grants, which are to be revoked beside it.
 	DropClient(ctx context.Context, id oauth.ClientID) error
 	Client(ctx context.Context, id oauth.ClientID) (oauth.Client, error)
@@ -459,8 +462,9 @@ type Pushed struct {
 
 // Proofs keeps what is good once: the ids of what clients prove themselves by, and pushed requests.
 type Proofs interface {
-	// SpendProof remembers an id until then; ErrSpent for all but the first (S-58).
-	SpendProof(ctx context.Context, d secret.Digest, expires time.Time) error
+	// SpendProof remembers an id until it expires; ErrSpent for all but the first (S-58), and for what was issued before the
+	// database was restored, since nobody knows whether that is the first (S-83).
+	SpendProof(ctx context.Context, d secret.Digest, issued, expires time.Time) error
 	AddPushed(ctx context.Context, p Pushed) error
 	// SpendPushed takes a request out; ErrNotFound for all but the first, and for another client or server,
 	// who do not spend it (S-59). The caller judges by its own clock whether it has expired.

@@ -33,15 +33,24 @@ import (
 )
 
 const (
-	connections = 32 // at most, for each node; PostgreSQL allows 100 in all unless told otherwise
+	connections = 32 // at most, for each node that says nothing else; PostgreSQL allows 100 in all unless told otherwise
 	attempts    = 6  // the first and five more (S-80)
 )
 
 // Open opens the database that dsn names, a URL or key=value pairs. Warnings about it go to log.
 func Open(ctx context.Context, dsn string, keys *secret.Keys, log *slog.Logger, with ...sqlstore.Option) (*sqlstore.DB, error) {
+	return OpenAtMost(ctx, 0, dsn, keys, log, with...)
+}
+
+// OpenAtMost is Open with that many connections at most; zero is the default.
+func OpenAtMost(ctx context.Context, most int, dsn string, keys *secret.Keys, log *slog.Logger, with ...sqlstore.Option) (*sqlstore.DB, error) {
 	pool, err := connect(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	if most > 0 {
+		pool.SetMaxOpenConns(most)
+		pool.SetMaxIdleConns(most)
 	}
 	db, err := open(ctx, pool, keys, log, with...)
 	if err != nil {

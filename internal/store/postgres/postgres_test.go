@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"testing"
+	"time"
 
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -140,4 +142,66 @@ func TestS75_KilledAtAnyTime(t *testing.T) {
 
 func BenchmarkStore(b *testing.B) {
 	storetest.Bench(b, func(tb testing.TB) storetest.Home { return home(schema(tb)) })
+}
+
+// A process opens as many connections as it was told to, and works with one.
+func TestConnectionsAtMost(t *testing.T) {
+	keys, err := secret.NewKeys([secret.KeySize]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for most, want := range map[int]int{0: connections, 1: 1, 3: 3} {
+		dsn := schema(t)
+		db, err := OpenAtMost(ctx, most, dsn, keys, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		hold := make(chan struct{})
+		for range connections + 8 {
+			all.Go(func() {
+				err := db.View(ctx, func(tx store.Tx) error {
+					if _, err := tx.Clients(ctx); err != nil {
+						return err
+					}
+					<-hold
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if got := settled(t, dsn, want); got != want {
+			t.Errorf("told %d, it opened %d connections, want %d", most, got, want)
+		}
+		close(hold)
+		all.Wait()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// settled waits until there are as many connections of this test, and a little longer for one too many.
+func settled(t *testing.T, dsn string, want int) (n int) {
+	t.Helper()
+	pool, err := connect(with(t, dsn, "application_name", "observer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if err := pool.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, t.Name()).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == want {
+			deadline = time.Now()
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+	if err := pool.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, t.Name()).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

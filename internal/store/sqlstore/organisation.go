@@ -73,6 +73,10 @@ func (t *tx) PutClient(ctx context.Context, c oauth.Client) error {
 	return err
 }
 
+func (t *tx) AlterClient(ctx context.Context, c oauth.Client) error {
+	return present(t.exec(ctx, `UPDATE clients SET created = $2, doc = $3 WHERE id = $1`, args{string(c.ID), micros(c.Created), doc(clientRowOf(c))}))
+}
+
 func (t *tx) DropClient(ctx context.Context, id oauth.ClientID) error {
 	return present(t.exec(ctx, `DELETE FROM clients WHERE id = $1`, args{string(id)}))
 }

@@ -9,9 +9,12 @@ import (
 	"latchkey.dev/internal/store"
 )
 
-// SpendProof lets the unique key decide which of those that come at once is the first.
-func (t *tx) SpendProof(ctx context.Context, d secret.Digest, expires time.Time) error {
-	n, err := t.exec(ctx, `INSERT INTO spent_proofs (digest, expires) VALUES ($1, $2) ON CONFLICT DO NOTHING`, args{d[:], mark(expires)})
+// SpendProof lets the unique key decide which of those that come at once is the first. The mark of one that was spent
+// between a backup and its restore is gone, so nothing from before the restore is taken.
+func (t *tx) SpendProof(ctx context.Context, d secret.Digest, issued, expires time.Time) error {
+	n, err := t.exec(ctx, `INSERT INTO spent_proofs (digest, expires) SELECT $1, $2
+		WHERE NOT EXISTS (SELECT 1 FROM settings WHERE name = '`+settingRestoredAt+`' AND value >= $3)
+		ON CONFLICT DO NOTHING`, args{d[:], mark(expires), stamp(issued)})
 	if err == nil && n == 0 {
 		err = store.ErrSpent
 	}

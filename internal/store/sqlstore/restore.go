@@ -46,6 +46,8 @@ var lasting = map[string]bool{
 const (
 	settingEpoch    = "epoch"            // another one after each restore
 	settingRestored = "restore.recorded" // the event, until the log can be written
+
+	settingRestoredAt = "restore.at" // when, as a stamp
 )
 
 // The refusals of a restore.
@@ -213,16 +215,20 @@ func load(ctx context.Context, q Querier, d Dialect, from *backupReader, o store
 	if err := r.flush(); err != nil {
 		return err
 	}
-	_, err = q.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4)`,
-		settingEpoch, base64.RawURLEncoding.EncodeToString(secret.Bytes(12)), settingRestored, doc(eventRowOf(o.By)))
+	_, err = q.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4), ($5, $6)`,
+		settingEpoch, base64.RawURLEncoding.EncodeToString(secret.Bytes(12)), settingRestored, doc(eventRowOf(o.By)),
+		settingRestoredAt, stamp(o.By.At))
 	return err
 }
+
+// stamp is a time as a setting that databases can compare: digits of one length come in one order everywhere.
+func stamp(t time.Time) string { return fmt.Sprintf("%020d", max(0, t.UnixMicro())) }
 
 // void reports whether a row from before the restore counts no more (S-83).
 func void(t tableLine, row []any, o store.Restore) bool {
 	if t.Table == "settings" {
 		name := t.text(row, "name")
-		return name == settingEpoch || name == settingRestored
+		return name == settingEpoch || name == settingRestored || name == settingRestoredAt
 	}
 	return voided[t.Table] || transient[t.Table] || granted[t.Table] && !o.KeepTokens
 }

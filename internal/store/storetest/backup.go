@@ -149,6 +149,32 @@ var backups = map[string]func(*testing.T, Home, Home){
 		b, _ := opened(t, empty, Key(t, 1))
 		w.want(t, b, true)
 	},
+	"backup/S-83 a proof from before is not good once more": func(t *testing.T, h, empty Home) {
+		a, _ := opened(t, h, Key(t, 1))
+		makeWorld(t, a)
+		file, _ := backUp(t, a)
+		at := restoring.By.At
+		spend := func(id string, issued time.Time) func(store.Tx) error {
+			return func(tx store.Tx) error { return tx.SpendProof(ctx, digest(id), issued, at.Add(time.Hour)) }
+		}
+		write(t, a, spend("since", at.Add(-time.Second)))
+		o := restoring
+		o.Replace = true
+		for _, after := range []string{"after", "after that"} { // another restore is of another moment
+			if _, err := empty.Restore(Key(t, 1), bytes.NewReader(file), o); err != nil {
+				t.Fatal(err)
+			}
+			b, done := opened(t, empty, Key(t, 1))
+			refused(t, b, store.ErrSpent, spend("since", at.Add(-time.Second)))
+			refused(t, b, store.ErrSpent, spend("then", at))
+			write(t, b, spend(after, at.Add(time.Microsecond)))
+			refused(t, b, store.ErrSpent, spend(after, at.Add(time.Microsecond)))
+			file, _ = backUp(t, b)
+			at = at.Add(time.Hour)
+			o.By.At = at
+			done()
+		}
+	},
 	"backup/S-83 each restore begins an epoch": func(t *testing.T, h, empty Home) {
 		a, _ := opened(t, h, Key(t, 1))
 		makeWorld(t, a)

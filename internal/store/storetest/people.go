@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -193,6 +194,20 @@ var organisation = map[string]func(*testing.T, store.DB){
 			return err
 		})
 		missing(t, db, func(tx store.Tx) error { _, err := tx.Client(ctx, "0oaX"); return err })
+	},
+	"organisation/a client that is gone is not altered back into being": func(t *testing.T, db store.DB) {
+		full := filled[oauth.Client]()
+		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { return tx.AlterClient(ctx, full) })
+		write(t, db, func(tx store.Tx) error {
+			return errors.Join(tx.PutClient(ctx, oauth.Client{ID: full.ID}), tx.AlterClient(ctx, full))
+		})
+		read(t, db, func(tx store.Tx) error {
+			got, err := tx.Clients(ctx)
+			same(t, got, []oauth.Client{full})
+			return err
+		})
+		write(t, db, func(tx store.Tx) error { return tx.DropClient(ctx, full.ID) })
+		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { return tx.AlterClient(ctx, full) })
 	},
 	"organisation/every field of a server comes back": func(t *testing.T, db store.DB) {
 		full, other := filled[oauth.Server](), oauth.DefaultServer()

@@ -11,13 +11,13 @@ import (
 var proofs = map[string]func(*testing.T, store.DB){
 	"proofs/S-58 100 uses of one proof at once": func(t *testing.T, db store.DB) {
 		errs := atOnce(100, func(int) error {
-			return db.Update(ctx, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("a"), now) })
+			return db.Update(ctx, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("a"), now, now) })
 		})
 		if won, lost := tally(t, errs, store.ErrSpent); won != 1 || lost != 99 {
 			t.Errorf("%d took the proof, %d were refused", won, lost)
 		}
-		write(t, db, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("b"), now) })
-		refused(t, db, store.ErrSpent, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("b"), now.Add(time.Hour)) })
+		write(t, db, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("b"), now, now) })
+		refused(t, db, store.ErrSpent, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("b"), now, now.Add(time.Hour)) })
 	},
 	"proofs/every field of a pushed request comes back, once": func(t *testing.T, db store.DB) {
 		p := store.Pushed{Digest: digest("p"), Server: "default", Client: "0oa1", Params: map[string]string{"scope": "openid", "state": "é\""}, Expires: now}
@@ -50,15 +50,15 @@ var proofs = map[string]func(*testing.T, store.DB){
 	"proofs/S-86 what has ended is forgotten": func(t *testing.T, db store.DB) {
 		write(t, db, func(tx store.Tx) error {
 			return errors.Join(
-				tx.SpendProof(ctx, digest("old"), now), tx.SpendProof(ctx, digest("new"), now.Add(time.Hour)),
+				tx.SpendProof(ctx, digest("old"), now, now), tx.SpendProof(ctx, digest("new"), now, now.Add(time.Hour)),
 				tx.AddPushed(ctx, store.Pushed{Digest: digest("old"), Client: "0oa1", Expires: now}),
 				tx.AddPushed(ctx, store.Pushed{Digest: digest("new"), Client: "0oa1", Expires: now.Add(time.Hour)}))
 		})
 		if _, err := db.(store.Sweeper).Sweep(ctx, now.Add(time.Second), 10); err != nil {
 			t.Fatal(err)
 		}
-		write(t, db, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("old"), now) })
-		refused(t, db, store.ErrSpent, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("new"), now) })
+		write(t, db, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("old"), now, now) })
+		refused(t, db, store.ErrSpent, func(tx store.Tx) error { return tx.SpendProof(ctx, digest("new"), now, now) })
 		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { _, err := tx.SpendPushed(ctx, digest("old"), "", "0oa1"); return err })
 		write(t, db, func(tx store.Tx) error { _, err := tx.SpendPushed(ctx, digest("new"), "", "0oa1"); return err })
 	},
