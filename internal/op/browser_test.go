@@ -109,10 +109,10 @@ func newHosted(t *testing.T, db store.DB) *hosted {
 	return h
 }
 
-// hostedOnBoth runs a test on both databases.
+// hostedOnBoth runs a test on both databases, because TestMain runs everything twice.
 func hostedOnBoth(t *testing.T, f func(*testing.T, *hosted)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, newHosted(t, onSQLite(t))) })
-	t.Run("postgres", func(t *testing.T) { f(t, newHosted(t, onPostgres(t))) })
+	t.Helper()
+	f(t, newHosted(t, open(t)))
 }
 
 // A tab is a browser with its cookies.
@@ -289,7 +289,7 @@ func TestS40_MoreAssuranceIsAnotherValue(t *testing.T) {
 }
 
 func TestS40_SessionsEndIdleAndInAnyCase(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.enter(appID)
 	for range 25 { // seen every 59 minutes it lives on, but not beyond a day
@@ -312,7 +312,7 @@ func TestS40_SessionsEndIdleAndInAnyCase(t *testing.T) {
 }
 
 func TestS64_WhatIsAskedInSilence(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
 		t.Errorf("nobody is signed in: %q", got)
@@ -334,7 +334,7 @@ func TestS64_WhatIsAskedInSilence(t *testing.T) {
 }
 
 func TestAskedAnew(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	first := b.enter(appID)
 	for name, more := range map[string][]string{"prompt=login": {"prompt", "login"}, "max_age=0": {"max_age", "0"}, "too old": {"max_age", "60"}} {
@@ -357,7 +357,7 @@ func TestAskedAnew(t *testing.T) {
 }
 
 func TestS17_ASignInEndsInTheBrowserThatItBeganIn(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	mary, thief := h.tab(), h.tab()
 	thief.authorize(appID) // has a browser cookie of its own
 	p := mary.code(mary.password(mary.asked(mary.authorize(appID)), "mary@example.com"))
@@ -378,7 +378,7 @@ func TestS17_ASignInEndsInTheBrowserThatItBeganIn(t *testing.T) {
 }
 
 func TestS39_ACookieThatWeDidNotSetIsReplaced(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.cookies["__Host-latchkey_browser"] = strings.Repeat("a", 43) + "." + strings.Repeat("b", 43)
 	b.cookies["__Host-latchkey_session"] = strings.Repeat("c", 43)
@@ -449,7 +449,7 @@ func TestS40_WhatEndsASession(t *testing.T) {
 }
 
 func TestFormPost(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.enter(appID)
 	w := b.authorize(appID, "response_mode", "form_post", "state", `"><script>`)
@@ -474,7 +474,7 @@ func TestFormPost(t *testing.T) {
 }
 
 func TestAPostedRequestComesAgainByItself(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	w := h.tab().visit(http.MethodPost, base+"v1/authorize", url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"a b&c"}})
 	if want := issuer + "/v1/authorize?client_id=" + appID + "&redirect_uri=" + url.QueryEscape(callback) + "&state=a+b%26c"; w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
 		t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
@@ -541,7 +541,7 @@ func TestS65_LogoutEndsTheSession(t *testing.T) {
 }
 
 func TestALogoutThatNobodyTakesIsGivenUp(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	h.client(appID, func(c *oauth.Client) { c.BackChannelLogout = "https://first.example/back" })
 	b := h.tab()
 	got := b.enter(appID)
@@ -563,7 +563,7 @@ func TestALogoutThatNobodyTakesIsGivenUp(t *testing.T) {
 }
 
 func TestS65_S41_NobodySignsOthersOut(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b, other := h.tab(), h.tab()
 	mine := b.enter(appID)
 	p := other.password(other.asked(other.authorize("0oa1onefa")), "paul@example.com")
@@ -602,7 +602,7 @@ func TestS65_S41_NobodySignsOthersOut(t *testing.T) {
 }
 
 func TestS16_CodesOfOneEndingAreNoneOfTheOther(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	p := b.code(b.password(b.asked(b.authorize(appID)), "mary@example.com"))
 	code := back(t, b.arrive(p)).Get("code")
@@ -741,7 +741,7 @@ func TestS38_WhoMaySetUpAnotherPhone(t *testing.T) {
 }
 
 func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.enter(appID)
 	one, two := b.asked(b.visit(http.MethodGet, anew, nil)), b.asked(b.visit(http.MethodGet, anew, nil))
@@ -757,7 +757,7 @@ func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
 }
 
 func TestS45_NothingLeadsOffOurOwnPages(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	for _, to := range []string{"https://evil.example/", "//evil.example/account", "/account/../signin", "/elsewhere", "/accounts", `/account\@evil.example`, "/account#x", "", "account"} {
 		if w := b.visit(http.MethodGet, "/login/begin?back="+url.QueryEscape(to), nil); w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
