@@ -62,7 +62,7 @@ func plans() []plan {
 		},
 		{
 			"fapi2-security-profile-final-test-plan", "FAPI 2.0 Security Profile: PAR and DPoP",
-			"With `client_auth_type=private_key_jwt`, `sender_constrain=dpop`, `openid=openid_connect`. Listed are the modules about pushed requests, DPoP and codes; the plan has others, about client assertions, TLS and national profiles, which are neither listed nor claimed. The time a code is good for is Latchkey's, 60 seconds.",
+			"With `fapi_profile=plain_fapi`, `client_auth_type=private_key_jwt`, `sender_constrain=dpop`, `openid=openid_connect`, no authorization details and no grant management. Listed are the modules that apply then, but for those about client assertions, which are neither listed nor claimed. The time a code is good for is Latchkey's, 60 seconds.",
 			rp{}, fapi2(),
 		},
 	}
