@@ -19,6 +19,7 @@ func TestIntegratingShowsTheExamplesAsTheyAre(t *testing.T) {
 	shown := strings.Count(string(page), "```") / 2
 	for file, language := range map[string]string{
 		"pages/main.go": "go", "widget.html": "html", "java/src/main/java/Verify.java": "java",
+		"spring/src/main/java/example/App.java": "java", "spring/src/main/resources/application.yaml": "yaml", "spring/src/main/resources/api.yaml": "yaml",
 		"redirect.html": "html", "../test/openid-client/app.mjs": "js", "../test/go-oidc/app/main.go": "go",
 	} {
 		code, err := os.ReadFile(file)
@@ -30,6 +31,17 @@ func TestIntegratingShowsTheExamplesAsTheyAre(t *testing.T) {
 		}
 		shown--
 	}
+	// What is to be registered is a piece of the example that is applied as it stands.
+	org, err := os.ReadFile("../docs/org.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, piece, _ := strings.Cut(string(page), "```yaml\n  - name: ")
+	piece, _, _ = strings.Cut(piece, "```")
+	if !strings.Contains(string(org), "  - name: "+piece) || !strings.Contains(piece, "authorization_code") {
+		t.Errorf("docs/org.yaml has no such application:\n%s", piece)
+	}
+	shown--
 	if unrun := strings.Count(string(page), "Not run by any test"); shown != unrun {
 		t.Errorf("%d blocks are shown that no test runs, and %d are said to be such", shown, unrun)
 	}
