@@ -39,6 +39,14 @@ func fapi2() []module {
 		})},
 		{name: p + "happy-flow", run: fapi(func(f *fapiRP) { f.flow() }),
 			note: "but for the ID token, which is signed with RS256 until `latchkey key rotate --alg ES256`; the profile wants ES256, PS256 or EdDSA"},
+		{name: p + "user-rejects-authentication", fails: "the sign-in page of a redirect has no way back to the application: whoever gives up closes it, and the application is not told", run: fapi(func(f *fapiRP) {
+			if back := f.come(f.push(f.request(), false).URI); back != nil || !f.browser.asksToSignIn() {
+				f.Fatalf("%v; %s", back, f.browser)
+			}
+			if ways := f.browser.links("Back to "); len(ways) != 0 {
+				f.Errorf("there is a way back: %v", ways)
+			}
+		})},
 		{name: p + "ensure-authorization-request-without-state-success", run: fapi(func(f *fapiRP) { f.flow("state", "") })},
 		{name: p + "ensure-authorization-request-without-nonce-success", run: fapi(withNonce(""))},
 		{name: p + "ensure-authorization-request-with-64-char-nonce-success", run: fapi(withNonce(strings.Repeat("n", 64)))},
