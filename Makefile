@@ -43,7 +43,7 @@ test: need build lint unit clients
 
 # With CI=true a tool that is missing and cannot be installed fails here; elsewhere its tests skip.
 need:
-	@tools/need c-compiler postgres curl openssl node chromium kannel
+	@tools/need c-compiler postgres curl openssl node chromium java systemd kannel
 
 lint: verify
 	@unformatted="$$(git ls-files '*.go' | xargs -r gofmt -l)"; \

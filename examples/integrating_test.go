@@ -3,16 +3,11 @@ package examples_test
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"latchkey.dev/idx"
 )
 
 // What docs/integrating.md shows is what the tests run: here, and in the suites of other people's clients below test/.
@@ -24,6 +19,7 @@ func TestIntegratingShowsTheExamplesAsTheyAre(t *testing.T) {
 	shown := strings.Count(string(page), "```") / 2
 	for file, language := range map[string]string{
 		"pages/main.go": "go", "widget.html": "html", "java/src/main/java/Verify.java": "java",
+		"spring/src/main/java/example/App.java": "java", "spring/src/main/resources/application.yaml": "yaml", "spring/src/main/resources/api.yaml": "yaml",
 		"redirect.html": "html", "../test/openid-client/app.mjs": "js", "../test/go-oidc/app/main.go": "go",
 	} {
 		code, err := os.ReadFile(file)
@@ -35,6 +31,17 @@ func TestIntegratingShowsTheExamplesAsTheyAre(t *testing.T) {
 		}
 		shown--
 	}
+	// What is to be registered is a piece of the example that is applied as it stands.
+	org, err := os.ReadFile("../docs/org.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, piece, _ := strings.Cut(string(page), "```yaml\n  - name: ")
+	piece, _, _ = strings.Cut(piece, "```")
+	if !strings.Contains(string(org), "  - name: "+piece) || !strings.Contains(piece, "authorization_code") {
+		t.Errorf("docs/org.yaml has no such application:\n%s", piece)
+	}
+	shown--
 	if unrun := strings.Count(string(page), "Not run by any test"); shown != unrun {
 		t.Errorf("%d blocks are shown that no test runs, and %d are said to be such", shown, unrun)
 	}
@@ -45,67 +52,24 @@ func TestJava(t *testing.T) {
 	if testing.Short() {
 		t.Skip("Maven takes its time")
 	}
-	mvn, java, keytool := jdk(t, "mvn"), jdk(t, "java"), jdk(t, "keytool")
+	mvn, java, keytool := tool(t, "mvn"), tool(t, "java"), tool(t, "keytool")
 	env := devTLS(t)
-
-	// A person signs in, to an application in Go.
-	ca, err := os.ReadFile(env["CA_FILE"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	client, err := idx.New(idx.Config{
-		Issuer: env["ISSUER"], ClientID: env["CLIENT_ID_1FA"], RedirectURI: env["REDIRECT_URI"], Scopes: []string{"openid", "email"},
-	}, idx.WithHTTPClient(&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx, err := client.Authenticate(t.Context(), idx.Answers{Username: env["USERNAME_1FA"], Password: env["PASSWORD_1FA"]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := client.Exchange(t.Context(), tx)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	// An API in Java judges what it was given.
+	token := tokenOf(t, env) // of an application in Go; an API in Java judges it
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("java")); err != nil {
 		t.Fatal(err)
 	}
-	classpath := filepath.Join(dir, "classpath")
-	run(t, dir, nil, mvn, "-q", "compile", "dependency:build-classpath", "-Dmdep.outputFile="+classpath)
-	jars, err := os.ReadFile(classpath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trust := filepath.Join(dir, "trust.p12")
-	run(t, dir, nil, keytool, "-importcert", "-noprompt", "-alias", "latchkey", "-file", env["CA_FILE"], "-keystore", trust, "-storetype", "PKCS12", "-storepass", "changeit")
+	trust, classpath := trusting(t, keytool, env["CA_FILE"]), compiled(t, mvn, dir)
 	verify := func(token string) string {
-		return run(t, dir, []string{"ISSUER=" + env["ISSUER"], "ACCESS_TOKEN=" + token}, java,
-			"-Djavax.net.ssl.trustStore="+trust, "-Djavax.net.ssl.trustStorePassword=changeit",
-			"-cp", filepath.Join(dir, "target", "classes")+string(filepath.ListSeparator)+strings.TrimSpace(string(jars)), "Verify")
+		return run(t, dir, []string{"ISSUER=" + env["ISSUER"], "ACCESS_TOKEN=" + token}, java, append(trust, "-cp", classpath, "Verify")...)
 	}
-	if said := verify(tokens.AccessToken); !strings.Contains(said, env["USERNAME_1FA"]+" may [openid, email]") {
+	if said := verify(token); !strings.Contains(said, env["USERNAME_1FA"]+" may [openid, email]") {
 		t.Errorf("it says %q", said)
 	}
-	forged := tokens.AccessToken
-	forged = forged[:len(forged)-8] + "AAAAAAAA"
+	forged := token[:len(token)-8] + "AAAAAAAA"
 	if said := verify(forged); !strings.Contains(said, "no: ") {
 		t.Errorf("of a forged token it says %q", said)
 	}
-}
-
-// jdk finds a program of Java's, or skips: make need installs none, and Java is no part of what we build.
-func jdk(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skip(err)
-	}
-	return path
 }
 
 func run(t *testing.T, dir string, env []string, name string, arg ...string) string {

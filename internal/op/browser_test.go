@@ -112,10 +112,10 @@ func newHosted(t *testing.T, db store.DB) *hosted {
 	return h
 }
 
-// hostedOnBoth runs a test on both databases.
+// hostedOnBoth runs a test on both databases, because TestMain runs everything twice.
 func hostedOnBoth(t *testing.T, f func(*testing.T, *hosted)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, newHosted(t, onSQLite(t))) })
-	t.Run("postgres", func(t *testing.T) { f(t, newHosted(t, onPostgres(t))) })
+	t.Helper()
+	f(t, newHosted(t, open(t)))
 }
 
 // A tab is a browser with its cookies.
@@ -293,7 +293,7 @@ func TestS40_MoreAssuranceIsAnotherValue(t *testing.T) {
 }
 
 func TestS40_SessionsEndIdleAndInAnyCase(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.enter(appID)
 	for range 25 { // seen every 59 minutes it lives on, but not beyond a day
@@ -316,7 +316,7 @@ func TestS40_SessionsEndIdleAndInAnyCase(t *testing.T) {
 }
 
 func TestS64_WhatIsAskedInSilence(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
 		t.Errorf("nobody is signed in: %q", got)
@@ -338,7 +338,7 @@ func TestS64_WhatIsAskedInSilence(t *testing.T) {
 }
 
 func TestAskedAnew(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	first := b.enter(appID)
 	for name, more := range map[string][]string{"prompt=login": {"prompt", "login"}, "max_age=0": {"max_age", "0"}, "too old": {"max_age", "60"}} {
@@ -361,7 +361,7 @@ func TestAskedAnew(t *testing.T) {
 }
 
 func TestS17_ASignInEndsInTheBrowserThatItBeganIn(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	mary, thief := h.tab(), h.tab()
 	thief.authorize(appID) // has a browser cookie of its own
 	p := mary.code(mary.password(mary.asked(mary.authorize(appID)), "mary@example.com"))
@@ -382,7 +382,7 @@ func TestS17_ASignInEndsInTheBrowserThatItBeganIn(t *testing.T) {
 }
 
 func TestS39_ACookieThatWeDidNotSetIsReplaced(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.cookies["__Host-latchkey_browser"] = strings.Repeat("a", 43) + "." + strings.Repeat("b", 43)
 	b.cookies["__Host-latchkey_session"] = strings.Repeat("c", 43)
@@ -453,7 +453,7 @@ func TestS40_WhatEndsASession(t *testing.T) {
 }
 
 func TestFormPost(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.enter(appID)
 	w := b.authorize(appID, "response_mode", "form_post", "state", `"><script>`)
@@ -631,7 +631,7 @@ func TestS54_S45_NoFormOrLinkRunsSomething(t *testing.T) {
 }
 
 func TestAPostedRequestComesAgainByItself(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	w := h.tab().visit(http.MethodPost, base+"v1/authorize", url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"a b&c"}})
 	if want := issuer + "/v1/authorize?client_id=" + appID + "&redirect_uri=" + url.QueryEscape(callback) + "&state=a+b%26c"; w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
 		t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
@@ -698,7 +698,7 @@ func TestS65_LogoutEndsTheSession(t *testing.T) {
 }
 
 func TestALogoutThatNobodyTakesIsGivenUp(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	h.client(appID, func(c *oauth.Client) { c.BackChannelLogout = "https://first.example/back" })
 	b := h.tab()
 	got := b.enter(appID)
@@ -720,7 +720,7 @@ func TestALogoutThatNobodyTakesIsGivenUp(t *testing.T) {
 }
 
 func TestS65_S41_NobodySignsOthersOut(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b, other := h.tab(), h.tab()
 	mine := b.enter(appID)
 	p := other.password(other.asked(other.authorize("0oa1onefa")), "paul@example.com")
@@ -759,7 +759,7 @@ func TestS65_S41_NobodySignsOthersOut(t *testing.T) {
 }
 
 func TestS16_CodesOfOneEndingAreNoneOfTheOther(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	p := b.code(b.password(b.asked(b.authorize(appID)), "mary@example.com"))
 	code := back(t, b.arrive(p)).Get("code")
@@ -975,7 +975,7 @@ func TestS27_TheBrowserIsADevice(t *testing.T) {
 }
 
 func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.enter(appID)
 	one, two := b.asked(b.visit(http.MethodGet, anew, nil)), b.asked(b.visit(http.MethodGet, anew, nil))
@@ -1008,7 +1008,7 @@ func TestS43_WhereASignInLeads(t *testing.T) {
 }
 
 func TestS45_NothingLeadsOffOurOwnPages(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	for _, to := range []string{"https://evil.example/", "//evil.example/account", "/account/../signin", "/elsewhere", "/accounts", `/account\@evil.example`, "/account#x", "", "account"} {
 		if w := b.visit(http.MethodGet, "/login/begin?back="+url.QueryEscape(to), nil); w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {

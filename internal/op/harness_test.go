@@ -8,10 +8,13 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +119,28 @@ func master(t testing.TB) *secret.Keys {
 	return k
 }
 
+// open opens an empty database for one test: SQLite in the first run of this room's tests, PostgreSQL in the second.
+var open = onSQLite
+
+// TestMain runs everything on both databases. Benchmarks and fuzzing are for one.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 && !flagged("test.bench") && !flagged("test.fuzz") && !flagged("test.list") {
+		switch {
+		case os.Getenv(storetest.PostgresEnv) != "":
+			fmt.Println("again on PostgreSQL")
+			open = onPostgres
+			code = m.Run()
+		case os.Getenv("CI") == "true":
+			fmt.Fprintf(os.Stderr, "%s is not set, and this is CI\n", storetest.PostgresEnv)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func flagged(name string) bool { return flag.Lookup(name).Value.String() != "" }
+
 func onSQLite(t testing.TB) store.DB {
 	t.Helper()
 	db, err := sqlite.Open(ctx, t.TempDir(), master(t))
@@ -150,7 +175,7 @@ var testKey = sync.OnceValue(func() []byte {
 	return der
 })
 
-func newOrg(t testing.TB) *org { return orgOn(t, onSQLite(t)) }
+func newOrg(t testing.TB) *org { return orgOn(t, open(t)) }
 
 func orgOn(t testing.TB, db store.DB) *org {
 	t.Helper()

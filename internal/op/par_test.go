@@ -112,7 +112,7 @@ func TestS59_PushedRequests(t *testing.T) {
 }
 
 func TestS59_ClientsThatHaveToPush(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	h.client("0oa1pushing", func(c *oauth.Client) { c.RequiresPAR = true })
 	b := h.tab()
 	q := back(t, b.authorize("0oa1pushing"))

@@ -260,9 +260,10 @@ func TestS60_ParallelRefreshes(t *testing.T) {
 	})
 }
 
+// onBoth runs a test on both databases, because TestMain runs everything twice.
 func onBoth(t *testing.T, f func(*testing.T, *org)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, orgOn(t, onSQLite(t))) })
-	t.Run("postgres", func(t *testing.T) { f(t, orgOn(t, onPostgres(t))) })
+	t.Helper()
+	f(t, newOrg(t))
 }
 
 // race calls f n times at once and counts the successes; anything but success and a plain refusal counts as many.

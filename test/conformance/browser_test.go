@@ -111,6 +111,7 @@ var (
 	formTag = regexp.MustCompile(`(?s)<form([^>]*)>(.*?)</form>`)
 	input   = regexp.MustCompile(`<(?:input|button)[^>]*>`)
 	attr    = regexp.MustCompile(`\s([a-zA-Z-]+)(?:="([^"]*)")?`)
+	link    = regexp.MustCompile(`(?s)<a\s([^>]*)>(.*?)</a>`)
 	iframe  = regexp.MustCompile(`<iframe[^>]*>`)
 	tag     = regexp.MustCompile(`(?s)<(head|style|script)\b.*?</(?:head|style|script)>|<[^>]*>`)
 )
@@ -230,6 +231,21 @@ func (b *browser) submit(f form) *arrival {
 		b.t.Fatal(err)
 	}
 	return b.send(http.MethodPost, to.String(), f.values)
+}
+
+// links are the addresses of the page's links whose words begin like that.
+func (b *browser) links(words string) (all []*url.URL) {
+	for _, m := range link.FindAllStringSubmatch(b.body, -1) {
+		if !strings.HasPrefix(strings.TrimSpace(html.UnescapeString(tag.ReplaceAllString(m[2], ""))), words) {
+			continue
+		}
+		u, err := b.at.Parse(attributes(" " + m[1])["href"])
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all = append(all, u)
+	}
+	return all
 }
 
 // frames are the addresses of the page's iframes.

@@ -39,8 +39,31 @@ func fapi2() []module {
 		})},
 		{name: p + "happy-flow", run: fapi(func(f *fapiRP) { f.flow() }),
 			note: "but for the ID token, which is signed with RS256 until `latchkey key rotate --alg ES256`; the profile wants ES256, PS256 or EdDSA"},
+		{name: p + "user-rejects-authentication", fails: "the sign-in page of a redirect has no way back to the application: whoever gives up closes it, and the application is not told", run: fapi(func(f *fapiRP) {
+			if back := f.come(f.push(f.request(), false).URI); back != nil || !f.browser.asksToSignIn() {
+				f.Fatalf("%v; %s", back, f.browser)
+			}
+			if ways := f.browser.links("Back to "); len(ways) != 0 {
+				f.Errorf("there is a way back: %v", ways)
+			}
+		})},
 		{name: p + "ensure-authorization-request-without-state-success", run: fapi(func(f *fapiRP) { f.flow("state", "") })},
-		{name: p + "ensure-authorization-request-with-long-state", run: fapi(func(f *fapiRP) { f.flow("state", strings.Repeat("s", 384)) })},
+		{name: p + "ensure-authorization-request-without-nonce-success", run: fapi(withNonce(""))},
+		{name: p + "ensure-authorization-request-with-64-char-nonce-success", run: fapi(withNonce(strings.Repeat("n", 64)))},
+		{name: p + "ensure-authorization-request-with-long-nonce", run: fapi(withNonce(strings.Repeat("n", 384))), note: "taken, not refused"},
+		{name: p + "ensure-authorization-request-with-long-state", note: "taken, not refused", run: fapi(func(f *fapiRP) {
+			f.flow("state", strings.Repeat("s", 384))
+			f.flow("state", strings.Repeat("s", 1000))
+		})},
+		{name: p + "ensure-other-scope-order-succeeds", run: fapi(func(f *fapiRP) {
+			for _, scope := range []string{"openid profile email", "email profile openid"} {
+				t := f.flow("scope", scope)
+				if who := f.who(t); who["email"] == nil || who["name"] == nil {
+					f.Errorf("%s: %v", scope, who)
+				}
+			}
+		})},
+		{name: p + "test-claims-parameter-identity-claims", na: "`claims_parameter_supported` is false; the suite skips it"},
 		{name: p + "access-token-type-header-case-sensitivity", run: fapi(func(f *fapiRP) {
 			t := f.flow()
 			for _, scheme := range []string{"DPoP", "dpop", "DPOP"} {
@@ -89,8 +112,16 @@ func fapi2() []module {
 			f.bare = true
 			f.refusedAtToken(f.token("grant_type", "refresh_token", "refresh_token", second.Refresh), "invalid_request", "invalid_dpop_proof", "invalid_grant")
 		})},
-		{name: p + "ensure-registered-redirect-uri", run: fapi(func(f *fapiRP) {
-			f.refusedAtPush(f.push(f.request("redirect_uri", "https://attacker.example/callback"), false), "invalid_request", "invalid_redirect_uri")
+		{name: p + "ensure-different-nonce-inside-and-outside-request-object", run: fapi(beside("nonce")), note: "what stands beside a pushed request does not count"},
+		{name: p + "ensure-different-state-inside-and-outside-request-object", run: fapi(beside("state")), note: "what stands beside a pushed request does not count"},
+		{name: p + "state-only-outside-request-object-not-used", run: fapi(stateOutside), note: "what stands beside a pushed request does not count"},
+		{name: p + "ensure-request-object-without-redirect-uri-fails", run: fapi(func(f *fapiRP) {
+			f.refusedAtPush(f.push(f.request("redirect_uri", ""), false), "invalid_request", "invalid_request_object")
+		})},
+		{name: p + "plain-fapi-tolerate-unregistered-redirect-uri", note: "refused when it is pushed, as it may be", run: fapi(func(f *fapiRP) {
+			for _, to := range []string{callback + "/other", "https://attacker.example/callback"} {
+				f.refusedAtPush(f.push(f.request("redirect_uri", to), false), "invalid_request", "invalid_request_object")
+			}
 		})},
 		{name: p + "ensure-unsigned-authorization-request-without-using-par-fails", run: fapi(func(f *fapiRP) {
 			back := f.visit(f.request())
@@ -110,10 +141,10 @@ func fapi2() []module {
 		{name: p + "ensure-response-type-token-fails", run: fapi(func(f *fapiRP) {
 			f.refusedAtPush(f.push(f.request("response_type", "token"), false), "unsupported_response_type", "invalid_request", "unauthorized_client")
 		})},
-		{name: p + "ensure-client-id-in-token-endpoint", run: fapi(func(f *fapiRP) { // a client that gets no token for another's code
+		{name: p + "ensure-client-id-in-token-endpoint", run: fapi(func(f *fapiRP) { // the second client's id, the first one's key
 			code := f.codeOf(f.push(f.request(), false))
-			f.client, f.signer = f.other, f.otherSigner
-			f.refusedAtToken(f.exchange(code), "invalid_grant", "invalid_client")
+			f.client = f.other
+			f.refusedAtToken(f.exchange(code), "invalid_client")
 		})},
 		{name: p + "ensure-authorization-code-is-bound-to-client", run: fapi(func(f *fapiRP) {
 			code := f.codeOf(f.push(f.request(), false))
@@ -191,6 +222,32 @@ func fapi2() []module {
 		})},
 		{name: p + "par-without-duplicate-parameters", run: fapi(func(f *fapiRP) { f.good(f.exchange(f.codeOf(f.push(f.request(), false)))) })},
 	}
+}
+
+// withNonce signs in with a nonce, and wants the ID token to have it and no other.
+func withNonce(nonce string) func(*fapiRP) {
+	return func(f *fapiRP) {
+		if c := f.verifiedWithout(f.flow("nonce", nonce)); c.Nonce != nonce {
+			f.Errorf("nonce %q, want %q", c.Nonce, nonce)
+		}
+	}
+}
+
+// beside sends another value beside a pushed request than was pushed, and wants what was pushed.
+func beside(name string) func(*fapiRP) {
+	return func(f *fapiRP) {
+		pushed := f.push(f.request(), false)
+		t := f.exchange(f.codeAt(f.visit(url.Values{"client_id": {f.client.ID}, "request_uri": {pushed.URI}, name: {"another"}})))
+		f.verified(t) // and codeAt has looked at the state
+		f.good(t)
+	}
+}
+
+// stateOutside sends a state beside a pushed request that has none, and wants none back.
+func stateOutside(f *fapiRP) {
+	pushed := f.push(f.request("state", ""), false)
+	f.state = ""
+	f.good(f.exchange(f.codeAt(f.visit(url.Values{"client_id": {f.client.ID}, "request_uri": {pushed.URI}, "state": {"outside"}}))))
 }
 
 // A fapiRP proves itself by private_key_jwt, pushes its requests, and has its tokens bound to a key.
@@ -354,7 +411,12 @@ func (f *fapiRP) codeOf(p pushed) string {
 	if p.status != http.StatusCreated || !strings.HasPrefix(p.URI, "urn:ietf:params:oauth:request_uri:") || p.Expires < 5 || p.Expires > 600 {
 		f.Fatalf("pushing: %+v", p)
 	}
-	back := f.come(p.URI)
+	return f.codeAt(f.come(p.URI))
+}
+
+// codeAt is the code that the browser brings, once somebody has signed in if they are asked to.
+func (f *fapiRP) codeAt(back *arrival) string {
+	f.Helper()
 	if back == nil {
 		back = f.browser.signIn(f.person.Login, f.person.Password)
 	}
@@ -393,14 +455,24 @@ func (f *fapiRP) good(t tokens) {
 	if t.status != http.StatusOK || t.Type != "DPoP" {
 		f.Fatalf("token endpoint: %d %s %q: %s", t.status, t.Type, t.Error, t.Description)
 	}
-	if status, who := f.resource("DPoP", t.Access, f.proof(http.MethodGet, f.endpoint("userinfo_endpoint"), t.Access)); status != http.StatusOK || who["sub"] == nil {
-		f.Errorf("userinfo: %d %v", status, who)
+	if who := f.who(t); who["sub"] == nil {
+		f.Errorf("userinfo: %v", who)
 	}
 	for _, scheme := range []string{"DPoP", "Bearer"} {
 		if status, _ := f.resource(scheme, t.Access, ""); status != http.StatusUnauthorized {
 			f.Errorf("userinfo without a proof, as %s: %d", scheme, status)
 		}
 	}
+}
+
+// who is what userinfo says.
+func (f *fapiRP) who(t tokens) map[string]any {
+	f.Helper()
+	status, who := f.resource("DPoP", t.Access, f.proof(http.MethodGet, f.endpoint("userinfo_endpoint"), t.Access))
+	if status != http.StatusOK {
+		f.Errorf("userinfo: %d %v", status, who)
+	}
+	return who
 }
 
 // resource asks userinfo.

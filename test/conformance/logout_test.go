@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,31 +14,42 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
+// asked is what the page says of modules in which we cannot know that the person wants to sign out.
+const asked = "a page asks the person first: until its button is pressed nobody is signed out, and then the browser stays"
+
 func rpInitiated() []module {
 	return []module{
 		{name: "oidcc-rp-initiated-logout-discovery-endpoint-verification", run: func(r *rp) { r.endpoint("end_session_endpoint") }},
 		{name: "oidcc-rp-initiated-logout", run: logout},
-		{name: "oidcc-rp-initiated-logout-bad-post-logout-redirect-uri", run: stays(func(r *rp, t tokens) []string {
+		{name: "oidcc-rp-initiated-logout-bad-post-logout-redirect-uri", note: elsewhere, run: refuses(func(r *rp, t tokens) []string {
 			return []string{"id_token_hint", t.ID, "post_logout_redirect_uri", signedOut + "/other", "state", "s"}
 		})},
-		{name: "oidcc-rp-initiated-logout-modified-id-token-hint", run: stays(func(r *rp, t tokens) []string {
-			parts := strings.Split(t.ID, ".")
-			return []string{"id_token_hint", parts[0] + "." + parts[1] + "x." + parts[2], "post_logout_redirect_uri", signedOut, "state", "s"}
-		})},
-		{name: "oidcc-rp-initiated-logout-no-id-token-hint", run: stays(func(*rp, tokens) []string {
+		{name: "oidcc-rp-initiated-logout-modified-id-token-hint", note: asked, run: func(r *rp) {
+			for _, modify := range []func(header, claims, signature string) string{
+				func(_, claims, _ string) string { return unsignedHeader + "." + claims + "." },
+				func(header, claims, signature string) string { return header + "." + claims + "x." + signature },
+			} {
+				asks(func(r *rp, t tokens) []string {
+					parts := strings.Split(t.ID, ".")
+					return []string{"id_token_hint", modify(parts[0], parts[1], parts[2]), "post_logout_redirect_uri", signedOut, "state", "s"}
+				})(r)
+			}
+		}},
+		{name: "oidcc-rp-initiated-logout-no-id-token-hint", note: asked, run: asks(func(*rp, tokens) []string {
 			return []string{"post_logout_redirect_uri", signedOut, "state", "s"}
 		})},
-		{name: "oidcc-rp-initiated-logout-no-params", run: stays(func(*rp, tokens) []string { return nil })},
-		{name: "oidcc-rp-initiated-logout-no-post-logout-redirect-uri", run: func(r *rp) {
-			stays(func(_ *rp, t tokens) []string { return []string{"id_token_hint", t.ID, "state", "s"} })(r)
+		{name: "oidcc-rp-initiated-logout-no-params", note: asked, run: asks(func(*rp, tokens) []string { return nil })},
+		{name: "oidcc-rp-initiated-logout-no-post-logout-redirect-uri", note: "a page says that it is done", run: func(r *rp) {
+			t, _ := r.signIn()
+			r.stays(r.leave("id_token_hint", t.ID, "state", "s"), http.StatusOK, "You are signed out You can close this window.")
 			r.isOut()
 		}},
 		{name: "oidcc-rp-initiated-logout-no-state", run: logoutWithoutState},
-		{name: "oidcc-rp-initiated-logout-only-state", run: stays(func(*rp, tokens) []string { return []string{"state", "s"} })},
-		{name: "oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri", run: stays(func(r *rp, t tokens) []string {
+		{name: "oidcc-rp-initiated-logout-only-state", note: asked, run: asks(func(*rp, tokens) []string { return []string{"state", "s"} })},
+		{name: "oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri", note: elsewhere, run: refuses(func(r *rp, t tokens) []string {
 			return []string{"id_token_hint", t.ID, "post_logout_redirect_uri", signedOut + "?foo=bar", "state", "s"}
 		})},
-		{name: "oidcc-rp-initiated-logout-bad-id-token-hint", run: stays(func(r *rp, t tokens) []string {
+		{name: "oidcc-rp-initiated-logout-bad-id-token-hint", note: asked, run: asks(func(r *rp, t tokens) []string {
 			return []string{"id_token_hint", r.forged(), "post_logout_redirect_uri", signedOut, "state", "s"}
 		})},
 	}
@@ -104,17 +116,51 @@ func logoutWithoutState(r *rp) {
 	r.isOut()
 }
 
-// stays wants a page to be shown, and the browser to go nowhere by itself.
-func stays(params func(*rp, tokens) []string) func(*rp) {
+// stays wants the browser to go nowhere, and to show a page of ours that says so.
+func (r *rp) stays(back *arrival, status int, says string) {
+	r.Helper()
+	if back != nil {
+		r.Fatalf("the browser was sent to %s", back.at)
+	}
+	b := r.browser
+	if b.status != status || !strings.HasPrefix(b.header.Get("Content-Type"), "text/html") || !strings.Contains(b.String(), says) {
+		r.Fatalf("%d %s, want %d %q", b.status, b, status, says)
+	}
+}
+
+// asks wants a page that asks the person, and to do nothing before its button is pressed.
+func asks(params func(*rp, tokens) []string) func(*rp) {
 	return func(r *rp) {
 		r.Helper()
 		t, _ := r.signIn()
-		if back := r.leave(params(r, t)...); back != nil {
-			r.Fatalf("the browser was sent to %s", back.at)
+		with := params(r, t)
+		r.stays(r.leave(with...), http.StatusOK, "Do you want to sign out?")
+		forms := r.browser.forms()
+		if len(forms) != 1 || forms[0].buttons != 1 {
+			r.Fatalf("forms %+v", forms)
 		}
-		if r.browser.status/100 == 5 || !strings.Contains(r.browser.header.Get("Content-Type"), "text/html") || len(r.browser.String()) < 20 {
-			r.Errorf("%d %s", r.browser.status, r.browser)
+		if again := r.visit(r.request("prompt", "none")); again == nil || again.Get("code") == "" {
+			r.Fatalf("signed out before anybody said so: %+v", again)
 		}
+		status, says := http.StatusOK, "You are signed out You can close this window."
+		if slices.Contains(with, "post_logout_redirect_uri") { // of an application that we do not know
+			status, says = http.StatusBadRequest, "an address that is not registered for it, so you stay here."
+		}
+		r.stays(r.browser.submit(forms[0]), status, says)
+		r.isOut()
+	}
+}
+
+// elsewhere is what the page says of modules in which the application asks for an address that is not registered.
+const elsewhere = "an error page: the person is signed out, and stays"
+
+// refuses wants the person to be signed out, and an error page in place of the way to an address that is not registered.
+func refuses(params func(*rp, tokens) []string) func(*rp) {
+	return func(r *rp) {
+		r.Helper()
+		t, _ := r.signIn()
+		r.stays(r.leave(params(r, t)...), http.StatusBadRequest, "an address that is not registered for it, so you stay here.")
+		r.isOut()
 	}
 }
 

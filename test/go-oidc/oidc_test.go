@@ -1,6 +1,6 @@
 // Package oidc_test signs in by redirect with coreos/go-oidc and golang.org/x/oauth2, in a browser, against the built
 // binary. Nobody here wrote either. It is a module of its own, so that none of it is a dependency of ours. Neither library
-// knows pushed requests or DPoP: those are openid-client's business, next door.
+// knows pushed requests or DPoP: what an application adds to have them is in dpop_test.go.
 package oidc_test
 
 import (
@@ -163,7 +163,13 @@ func (r *rig) authorize(signingIn bool, more ...oauth2.AuthCodeOption) url.Value
 	r.Helper()
 	r.verifier, r.nonce = oauth2.GenerateVerifier(), rand.Text()
 	state := rand.Text()
-	r.run(chromedp.Navigate(r.app.AuthCodeURL(state, append(more, oidc.Nonce(r.nonce), oauth2.S256ChallengeOption(r.verifier))...)))
+	return r.arrive(signingIn, state, r.app.AuthCodeURL(state, append(more, oidc.Nonce(r.nonce), oauth2.S256ChallengeOption(r.verifier))...))
+}
+
+// arrive sends the browser somewhere, and returns what it brings back.
+func (r *rig) arrive(signingIn bool, state, to string) url.Values {
+	r.Helper()
+	r.run(chromedp.Navigate(to))
 	if signingIn {
 		r.run(typeIn())
 	}
@@ -224,7 +230,7 @@ func (r *rig) post(endpoint string, form url.Values) (answer map[string]any) {
 		r.Fatal(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode/100 != 2 {
 		r.Fatalf("%s: %s", endpoint, response.Status)
 	}
 	json.NewDecoder(response.Body).Decode(&answer) // revocation answers nothing

@@ -124,8 +124,8 @@ func TestS02_APasswordAloneIsLonger(t *testing.T) {
 		t.Errorf("%d with a second factor, %d without", two, alone)
 	}
 	for candidate, good := range map[string]bool{
-		"violet anchor8":              false, // 14
-		"violet anchor 8":             true,
+		"violet anchor8":                 false, // 14
+		"violet anchor 8":                true,
 		"\u0065\u0301" + "iolet anchor8": false, // two code points that are one after NFC
 	} {
 		err := password.Check(secret.Text(candidate), password.MinAlone, "marianne@example.com")

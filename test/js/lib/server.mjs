@@ -1,11 +1,12 @@
 // A Latchkey of one's own: the built binary as `latchkey dev`, its env file, its outbox and its control.
 
-import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const binary = resolve(process.env.LATCHKEY_BIN ?? join(here, '../../../bin/latchkey'));
@@ -100,6 +101,17 @@ class Server {
     await this.control('DELETE', 'codes');
     await this.control('DELETE', 'gateway');
     await this.empty();
+  }
+
+  // apply changes the organisation as an operator does, while the server runs.
+  async apply(org) {
+    const [config, file] = [join(this.home, 'latchkey.yaml'), join(this.home, 'org.yaml')];
+    const data = join(this.home, 'data');
+    await writeFile(config, JSON.stringify({
+      origin: this.env.LATCHKEY_URL, data: join(data, 'db'), keys: { master: [{ file: join(data, 'master.key') }] }, countries: [],
+    }));
+    await writeFile(file, JSON.stringify(org)); // JSON is YAML
+    await promisify(execFile)(binary, ['apply', '-f', file], { env: { ...process.env, LATCHKEY_CONFIG: config } });
   }
 
   // advance moves the server's clock; the clients keep theirs.

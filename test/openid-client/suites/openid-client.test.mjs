@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createServer as createSite } from 'node:http';
 import { createServer } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -146,6 +147,58 @@ describe('a public application', () => {
     assert.equal(back.pathname, '/signed-out');
     assert.equal(back.searchParams.get('state'), state);
     await assert.rejects(signIn(config, undefined, { prompt: 'none' }), refused('login_required'));
+  });
+});
+
+// OpenID Connect Front-Channel Logout 3: the browser loads a page of each application that was entered, which has cookies of
+// its own to end, and only then goes back.
+describe('front-channel logout', () => {
+  let site;
+  let loaded;
+
+  before(async () => {
+    site = createSite((request, response) => {
+      const { pathname, searchParams } = new URL(request.url, 'http://site');
+      loaded.push({ method: request.method, to: request.headers['sec-fetch-dest'], pathname, ...Object.fromEntries(searchParams) });
+      response.setHeader('content-type', 'text/html');
+      response.end('<!doctype html><title>signed out</title>');
+    });
+    await new Promise((ready) => site.listen(0, '127.0.0.1', ready));
+  });
+
+  beforeEach(async () => {
+    loaded = [];
+    const at = (path) => `http://127.0.0.1:${site.address().port}${path}`;
+    const app = { type: 'public', grant_types: ['authorization_code'], redirect_uris: [callback], post_logout_redirect_uris: [signedOut], scopes: ['openid'], policy: { require: ['password'] } };
+    await server.apply({ apps: [
+      { ...app, id: 'told', name: 'Told', frontchannel_logout_uri: at('/front?of=us') },
+      { ...app, id: 'alsotold', name: 'Also told', frontchannel_logout_uri: at('/also') },
+      { ...app, id: 'stranger', name: 'Stranger', frontchannel_logout_uri: at('/stranger') },
+    ] });
+  });
+
+  after(() => {
+    site.close();
+    site.closeAllConnections();
+  });
+
+  test('those that were entered are told, each in a frame', async () => {
+    const app = (id) => oidc.discovery(new URL(server.env.ISSUER), id, undefined, oidc.None(), insecure);
+    const config = await app('told');
+    const tokens = await signIn(config, olivia(), { scope: 'openid' });
+    await signIn(await app('alsotold'), undefined, { scope: 'openid' });
+    const { sid } = tokens.claims();
+    assert.ok(sid);
+    const state = oidc.randomState();
+    const back = await person.visit(oidc.buildEndSessionUrl(config, { id_token_hint: tokens.id_token, post_logout_redirect_uri: signedOut, state }));
+    assert.equal(back.pathname, '/signed-out');
+    assert.equal(back.searchParams.get('state'), state);
+    const frame = { method: 'GET', to: 'iframe', iss: server.env.ISSUER, sid };
+    assert.deepEqual(loaded.filter(({ pathname }) => pathname !== '/favicon.ico').sort((a, b) => a.pathname.localeCompare(b.pathname)), [
+      { ...frame, pathname: '/also' }, { ...frame, pathname: '/front', of: 'us' },
+    ]);
+    assert.deepEqual(person.troubles, []);
+    await assert.rejects(signIn(config, undefined, { scope: 'openid', prompt: 'none' }), refused('login_required'));
   });
 });
 

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { mkdir, readFile } from 'node:fs/promises';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { start, wrong } from '../../js/lib/server.mjs';
-import { generations, serve, show } from '../page.mjs';
+import { Watch, beyond, generations, serve, show } from '../page.mjs';
 
 const artefacts = fileURLToPath(new URL('../../../test-artifacts/widget/', import.meta.url));
 const number = '+15551234567';
@@ -31,24 +31,24 @@ for (const [generation, where] of Object.entries(generations)) {
   describe(`generation ${generation}`, () => {
     let site;
     let page;
-    let complaints;
+    let watch;
 
     before(async () => { site = await serve(generation, server.env); });
     after(async () => { await site.close(); });
 
-    beforeEach(async (t) => {
+    beforeEach(async () => {
       await server.reset();
-      complaints = [];
       page = await browser.newPage();
       page.setDefaultTimeout(20_000);
-      // A refused answer is logged by the browser itself; anything else on the console is a complaint of the widget.
-      page.on('console', (line) => {
-        if (line.type() === 'error' && !/status of 4\d\d/.test(line.text())) complaints.push(line.text());
-      });
-      page.on('pageerror', (error) => complaints.push(error.message));
+      watch = new Watch(page, site.url, server.env);
       await page.goto(site.url);
       await page.locator('input[name="identifier"]').waitFor();
-      t.after?.(() => page.close());
+    });
+
+    afterEach(async () => {
+      await page.close();
+      assert.deepEqual(watch.complaints, []);
+      assert.deepEqual([...watch.fetched].filter((line) => !beyond.includes(line)), []);
     });
 
     const fill = (name, value) => page.locator(`input[name="${name}"]`).fill(value);
@@ -90,7 +90,6 @@ for (const [generation, where] of Object.entries(generations)) {
       assert.deepEqual([...claims.amr].sort(), ['mca', 'mfa', 'pwd', 'sms']);
       const profile = await (await fetch(`${server.env.ISSUER}/v1/userinfo`, { headers: { authorization: `Bearer ${accessToken}` } })).json();
       assert.equal(profile.sub, claims.sub);
-      assert.deepEqual(complaints, []);
     };
 
     test('first sign-in, the phone set up on the way, and everything that can be typed wrong', async () => {
@@ -132,6 +131,7 @@ for (const [generation, where] of Object.entries(generations)) {
 
     test('too many wrong codes, and a new one', async () => {
       const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED } = server.env;
+      await page.clock.install(); // the offer to send again comes after half a minute
       await signIn(USERNAME_ENROLLED, PASSWORD_ENROLLED);
       await submit();
       await page.locator('input[name="credentials.passcode"]').waitFor();
@@ -142,6 +142,20 @@ for (const [generation, where] of Object.entries(generations)) {
       assert.deepEqual(statuses.slice(0, 6), [401, 401, 401, 401, 401, 429]);
       await says(/Too many (attempts|requests)/i);
       await picture('too-many');
+      if (where.ends) { // this one shows a way back, and nothing else
+        await page.getByText('Back to sign in').click();
+        await page.locator('input[name="identifier"]').waitFor();
+        await signIn(USERNAME_ENROLLED, PASSWORD_ENROLLED);
+        await says(PHONE_ENROLLED.slice(-4));
+        await submit();
+        await page.locator(passcode).waitFor();
+      } else {
+        assert.equal(await answer(code), 429, 'the right code is worth nothing any more');
+        await page.clock.runFor(60_000);
+        await page.getByText('Send again').click();
+      }
+      assert.equal(await answer(await server.code(PHONE_ENROLLED, 2)), 200);
+      await signedIn(USERNAME_ENROLLED);
     });
 
     test('the code is sent again', async () => {
@@ -193,6 +207,7 @@ for (const [generation, where] of Object.entries(generations)) {
       await page.goto(site.url);
       await page.locator('input[name="identifier"]').waitFor();
       await enter();
+      assert.deepEqual([...watch.fetched].sort(), beyond, 'what the widget fetches beside IDX');
     });
 
     test('back to the list, and back to sign in', async () => {
@@ -229,28 +244,39 @@ for (const [generation, where] of Object.entries(generations)) {
   });
 }
 
-test('the page of docs/integrating.md', async () => {
-  await server.reset();
-  const text = await readFile(fileURLToPath(new URL('../../../examples/widget.html', import.meta.url)), 'utf8');
-  const site = await show(text.replaceAll(/{{(\w+)}}/g, (_, name) => server.env[name]));
-  const page = await browser.newPage();
-  page.setDefaultTimeout(20_000);
-  const complaints = [];
-  page.on('pageerror', (error) => complaints.push(error.message));
-  try {
-    const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED } = server.env;
-    await page.goto(site.url);
-    await page.locator('input[name="identifier"]').fill(USERNAME_ENROLLED);
-    await page.locator('input[name="credentials.passcode"]').fill(PASSWORD_ENROLLED);
-    await page.locator('input[type=submit]').click();
-    await page.locator('#widget', { hasText: PHONE_ENROLLED.slice(-4) }).waitFor();
-    await page.locator('input[type=submit]').click();
-    await page.locator('input[name="credentials.passcode"]').fill(await server.code(PHONE_ENROLLED));
-    await page.locator('input[type=submit]').click();
-    await page.getByText('Hello, Paul Poole').waitFor();
-    assert.deepEqual(complaints, []);
-  } finally {
-    await page.close();
-    await site.close();
-  }
-});
+for (const [generation, where] of Object.entries(generations)) {
+  test(`the page of docs/integrating.md, generation ${generation}`, async () => {
+    await server.reset();
+    const text = await readFile(fileURLToPath(new URL('../../../examples/widget.html', import.meta.url)), 'utf8');
+    const { script, style } = generations[2]; // the page names the files of this one
+    const site = await show(text.replaceAll(/{{(\w+)}}/g, (_, name) => server.env[name]).replace(script, where.script).replace(style, where.style));
+    const page = await browser.newPage();
+    page.setDefaultTimeout(20_000);
+    const watch = new Watch(page, site.url, server.env);
+    try {
+      const { USERNAME_ENROLLED, PASSWORD_ENROLLED, PHONE_ENROLLED, ISSUER } = server.env;
+      await page.goto(site.url);
+      await page.locator('input[name="identifier"]').fill(USERNAME_ENROLLED);
+      await page.locator('input[name="credentials.passcode"]').fill(PASSWORD_ENROLLED);
+      await page.locator(where.submit).click();
+      await page.locator('#widget', { hasText: PHONE_ENROLLED.slice(-4) }).waitFor();
+      await page.locator(where.submit).click();
+      await page.locator('input[name="credentials.passcode"]').fill(await server.code(PHONE_ENROLLED));
+      await page.locator(where.submit).click();
+      await page.getByText('Hello, Paul Poole.').waitFor();
+      const bearer = await page.evaluate(() => widget.authClient.getAccessToken());
+      const userinfo = async () => (await fetch(`${ISSUER}/v1/userinfo`, { headers: { authorization: `Bearer ${bearer}` } })).status;
+      assert.equal(await userinfo(), 200);
+      await page.getByRole('button', { name: 'Sign out' }).click();
+      await page.locator('input[name="identifier"]').waitFor(); // back at the page, to sign in anew
+      assert.equal(page.url(), site.url);
+      assert.equal(await userinfo(), 401, 'the access token is revoked');
+      assert.equal(await page.evaluate(() => widget.authClient.getAccessToken()), undefined);
+      assert.deepEqual([...watch.fetched].sort(), beyond);
+      assert.deepEqual(watch.complaints, []);
+    } finally {
+      await page.close();
+      await site.close();
+    }
+  });
+}
