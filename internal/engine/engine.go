@@ -176,6 +176,9 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 	}
 	sc.policy = raised
 	if k := sc.state.Request.Replace; k != "" && sc.state.Stage != flow.Done {
+		if sc.state.User == "" || sc.state.User != sc.state.Request.Subject {
+			return sc, expired("of a change to somebody else's account")
+		}
 		if !sc.now.Before(sc.state.Created.Add(limit.Changing)) {
 			return sc, expired("of a change that took too long")
 		}

@@ -46,6 +46,9 @@ func (e *Engine) Identify(ctx context.Context, handle secret.Text, c Claimant) (
 		if !sc.state.Live(e.Flow, sc.now) {
 			return nil, expired(string(sc.state.Stage) + " or out of time")
 		}
+		if _, _, err := flow.Next(sc.state, sc.facts(), flow.Refused{}); err != nil {
+			return e.page(sc), e.notOffered(err) // before a password is judged that leads nowhere
+		}
 		switch {
 		case c.Login == "":
 			return e.page(sc), missing("identifier")

@@ -40,6 +40,9 @@ type Opened struct {
 func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 	o.Request.Ending = flow.Redirect
 	o.Request.Session = o.Session.ID
+	if o.Request.Replace != "" {
+		o.Request.Subject = o.Session.User
+	}
 	o.Request.Device = e.deviceDigest(browserToken(o.Browser))
 	interaction := secret.Random()
 	handle := e.stateHandle(interaction.Reveal())
@@ -48,6 +51,9 @@ func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 	begun := sc.state
 
 	next, effects, err := e.resume(ctx, &sc, o)
+	if err == nil && o.Request.Replace != "" && effects == nil {
+		err = ErrTooOld // nobody was resumed, so there is nobody whose phone it could be
+	}
 	if errors.Is(err, ErrTooOld) {
 		return Opened{}, err
 	}
@@ -105,9 +111,6 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		return sc.state, nil, err
 	}
 	sc.policy, _ = sc.client.Policy.Raise(o.Request.ACR)
-	if o.Request.Replace != "" && sc.user.Status != ident.Active {
-		return sc.state, nil, ErrTooOld // nobody is signed in
-	}
 	if o.Anew || sc.user.Status != ident.Active || o.Request.Subject != "" && o.Request.Subject != sc.user.ID {
 		sc.user, sc.enrollments = ident.User{}, nil
 		return sc.state, nil, nil

@@ -42,7 +42,7 @@ type Request struct {
 	Ending    Ending
 	Mode      string       // response_mode of a redirect ending
 	Key       string       // dpop_jkt: the thumbprint of the key that the tokens will be bound to, or empty
-	Subject   ident.UserID // who it has to be (id_token_hint), or empty
+	Subject   ident.UserID // who it has to be (id_token_hint, or whose phone is replaced), or empty
 	Session   string       // the browser's session when it began, or empty
 	Replace   ident.Kind   // what is to be set up anew, in place of what the person has of that kind; or empty
 }
@@ -339,9 +339,13 @@ func Next(s State, f Facts, ev Event) (State, []Effect, error) {
 	return next, effects, nil
 }
 
-// anywhere handles what every live stage allows, and leaves the rest to the stage.
+// anywhere handles what every live stage allows, and leaves the rest to the stage. A replacement is for the person
+// whose session allowed it: whoever else it is has to cancel it first (S-38).
 func anywhere(stage move) move {
 	return func(s State, f Facts, ev Event) (State, []Effect, error) {
+		if s.Request.Replace != "" && names(ev) {
+			return s, nil, ErrNotOffered{s.Stage, ev}
+		}
 		switch e := ev.(type) {
 		case Named:
 			s = restart(s, e.Login, e.User)
@@ -360,6 +364,24 @@ func anywhere(stage move) move {
 		}
 		return stage(s, f, ev)
 	}
+}
+
+// names reports that an event says who it is.
+func names(ev Event) bool {
+	switch ev.(type) {
+	case Named, SignedIn, Refused:
+		return true
+	}
+	return false
+}
+
+// Afresh returns what a cancelled sign-in was begun for, for whoever comes next. What only the person before might do
+// is not among it: a replacement becomes a plain sign-in for the page that it would have ended at (S-21, S-38).
+func (r Request) Afresh() Request {
+	if r.Replace != "" {
+		r.Replace, r.Subject = "", ""
+	}
+	return r
 }
 
 // restart forgets everything that was shown: another name, another person (S-21).

@@ -18,9 +18,11 @@ import (
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/authn/phone"
 	signin "latchkey.dev/internal/engine"
+	"latchkey.dev/internal/fault"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/op"
 	"latchkey.dev/internal/policy"
@@ -736,6 +738,91 @@ func TestS38_WhoMaySetUpAnotherPhone(t *testing.T) {
 		}
 		if h.phoneOf("00u1mary").Secret != number {
 			t.Error("the phone is another one")
+		}
+	})
+}
+
+// pair gives Paul a phone, and returns a browser in which Mary may set up another one, on the page that asks for it.
+func (h *hosted) pair() (*tab, *signin.Page) {
+	h.t.Helper()
+	h.write(func(tx store.Tx) error {
+		return tx.AddEnrollment(ctx, ident.Enrollment{ID: "sms1paul", User: "00u1paul", Authenticator: "aut1phone", Kind: ident.Phone,
+			Method: ident.MethodSMS, Secret: another, Hint: "+1 XXX-XXX-0145", Created: h.now()})
+	})
+	b := h.tab()
+	b.enter(appID)
+	p := b.asked(b.visit(http.MethodGet, anew, nil))
+	if p.Offer.Stage != flow.EnrollSelect {
+		h.t.Fatalf("at %s", p.Offer.Stage)
+	}
+	return b, p
+}
+
+func TestS38_NotYouLeavesTheReplacementBehind(t *testing.T) {
+	for login, user := range map[string]ident.UserID{"paul@example.com": "00u1paul", "mary@example.com": "00u1mary"} {
+		t.Run(login, func(t *testing.T) {
+			hostedOnBoth(t, func(t *testing.T, h *hosted) {
+				b, p := h.pair()
+				was := h.phoneOf(user)
+				p, err := h.engine.Cancel(ctx, p.Handle)
+				if must(t, p, err).Offer.Stage != flow.Identify {
+					t.Fatalf("at %s", p.Offer.Stage)
+				}
+				p = b.password(p, login)
+				if p.Offer.Stage != flow.VerifyData || len(p.Enrollments) != 2 {
+					t.Fatalf("a password alone leads to %s, with %d enrollments", p.Offer.Stage, len(p.Enrollments))
+				}
+				if _, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}); fault.As(err).Key != msg.NotOffered {
+					t.Errorf("another phone: %v", err)
+				}
+				if w := b.arrive(b.code(p)); w.Header().Get("Location") != origin+"/account/phone" {
+					t.Errorf("to %q", w.Header().Get("Location"))
+				}
+				if got := h.phoneOf(user); got != was {
+					t.Errorf("the phone is %s, was %s", got.ID, was.ID)
+				}
+				if n := len(h.events(audit.FactorRemoved)); n != 0 {
+					t.Errorf("S-71: %d events", n)
+				}
+				h.write(func(tx store.Tx) error { // who is signed in there is who was shown, and nobody else
+					maries, err := tx.SessionsOf(ctx, "00u1mary")
+					pauls, e := tx.SessionsOf(ctx, "00u1paul")
+					if len(maries)+len(pauls) != 1 {
+						t.Errorf("%d sessions of Mary, %d of Paul", len(maries), len(pauls))
+					}
+					return errors.Join(err, e)
+				})
+			})
+		})
+	}
+}
+
+func TestS38_AReplacementIsNobodyElses(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		_, p := h.pair()
+		was := h.phoneOf("00u1paul")
+		for _, login := range []string{"paul@example.com", "mary@example.com", "nobody@example.com"} {
+			for _, pass := range []secret.Text{marys, "wrong"} {
+				got, err := h.engine.Identify(ctx, p.Handle, signin.Claimant{Login: login, Password: pass, Typed: true})
+				if fault.As(err).Key != msg.NotOffered || got.User.ID != "00u1mary" || got.Offer.Stage != flow.EnrollSelect {
+					t.Errorf("%s with %q: %v", login, pass.Reveal(), err)
+				}
+			}
+		}
+		// One that was stored for somebody else does not go on either.
+		h.write(func(tx store.Tx) error {
+			s, err := tx.Flow(ctx, secret.DigestOf(secret.StateHandle, p.Handle.Reveal()))
+			if err != nil {
+				return err
+			}
+			s.User, s.Login = "00u1paul", "paul@example.com"
+			return tx.PutFlow(ctx, s, h.now().Add(time.Hour))
+		})
+		if _, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}); fault.As(err).Kind != fault.Expired {
+			t.Errorf("it goes on: %v", err)
+		}
+		if got := h.phoneOf("00u1paul"); got != was {
+			t.Errorf("the phone is %s, was %s", got.ID, was.ID)
 		}
 	})
 }
