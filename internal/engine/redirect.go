@@ -97,7 +97,7 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		}
 		// Read again, with the person: either may have changed since the caller looked.
 		s, err := tx.SessionByID(ctx, o.Session.ID)
-		if err == nil && s.Value == o.Session.Value {
+		if err == nil && s.Value == o.Session.Value && sc.now.Before(s.Expires) {
 			if sc.user, err = tx.User(ctx, s.User); err == nil {
 				sc.enrollments, err = tx.Enrollments(ctx, s.User)
 			}
@@ -154,10 +154,13 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 	if r.Ending != flow.Redirect {
 		return "", nil
 	}
-	was, err := tx.SessionByID(ctx, r.Session)
+	was, err := tx.HoldSession(ctx, r.Session)
 	found := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
+	}
+	if sc.state.Borrowed && !lends(was, sc.state, sc.now) {
+		return "", store.ErrStale // ended since we looked: what it lent is gone
 	}
 	join := func(id string) error {
 		if r.Mode == flow.Here {
@@ -165,7 +168,7 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 		}
 		return tx.JoinSession(ctx, id, store.Membership{Client: r.Client, Server: r.Server, Joined: sc.now})
 	}
-	if found && was.User == sc.state.User && sc.now.Before(was.Expires) {
+	if lends(was, sc.state, sc.now) {
 		more := flow.Merge(was.Proofs, sc.state.Proofs)
 		if !slices.Equal(more, was.Proofs) {
 			raised := was

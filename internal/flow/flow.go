@@ -89,6 +89,7 @@ type State struct {
 	User        ident.UserID
 	Proofs      []Proof
 	Skipped     []ident.Kind
+	Borrowed    bool // some of the proofs are the browser's session's: they count as long as that lives
 	Current     Current
 	Outcome     Outcome
 }
@@ -387,7 +388,7 @@ func (r Request) Afresh() Request {
 // restart forgets everything that was shown: another name, another person (S-21).
 func restart(s State, login string, u ident.UserID) State {
 	s.Login, s.User = login, u
-	s.Proofs, s.Skipped, s.Current = nil, nil, Current{}
+	s.Proofs, s.Skipped, s.Borrowed, s.Current = nil, nil, false, Current{}
 	return s
 }
 
@@ -399,7 +400,7 @@ func resuming(s State, f Facts, ev Event) (State, []Effect, error) {
 		return s, nil, ErrNotOffered{s.Stage, ev}
 	}
 	s = restart(s, e.Login, e.User)
-	s.Proofs = slices.Clone(e.Proofs)
+	s.Proofs, s.Borrowed = slices.Clone(e.Proofs), true
 	return advance(s, f, Record{audit.SessionResumed, true, ""})
 }
 

@@ -450,6 +450,133 @@ func TestS40_WhatEndsASession(t *testing.T) {
 	}
 }
 
+// A meddler is a database in which something happens before the next commit: between what was
+// read and what is written.
+type meddler struct {
+	store.DB
+	before func()
+}
+
+func (m *meddler) Update(ctx context.Context, f func(store.Tx) error) error {
+	if before := m.before; before != nil {
+		m.before = nil
+		before()
+	}
+	return m.DB.Update(ctx, f)
+}
+
+// meddledOnBoth is hostedOnBoth with something that happens in between.
+func meddledOnBoth(t *testing.T, f func(*testing.T, *hosted, *meddler)) {
+	for name, open := range map[string]func(testing.TB) store.DB{"sqlite": onSQLite, "postgres": onPostgres} {
+		t.Run(name, func(t *testing.T) {
+			m := &meddler{DB: open(t)}
+			f(t, newHosted(t, m), m)
+		})
+	}
+}
+
+// signOutEverywhere is what somebody does who fears that others are in.
+func (h *hosted) signOutEverywhere(u ident.UserID) {
+	h.t.Helper()
+	if _, err := h.sessions.EndAll(ctx, u, "", "test"); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// nothingIsLeft fails the test if somebody is signed in anywhere.
+func (h *hosted) nothingIsLeft(u ident.UserID) {
+	h.t.Helper()
+	if all, err := h.sessions.Of(ctx, u); err != nil || len(all) != 0 {
+		h.t.Errorf("%d sessions are left, %v", len(all), err)
+	}
+}
+
+func TestS04_WhatAnEndedSessionLentIsGone(t *testing.T) {
+	enroll := signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}
+	for name, c := range map[string]struct {
+		user  ident.UserID
+		begin func(b *tab) *signin.Page
+		step  func(h *hosted, p *signin.Page) error
+	}{
+		"another phone": {"00u1mary", func(b *tab) *signin.Page {
+			b.enter(appID)
+			return b.asked(b.visit(http.MethodGet, anew, nil))
+		}, func(h *hosted, p *signin.Page) error {
+			_, err := h.engine.ChooseToEnroll(ctx, p.Handle, enroll)
+			return err
+		}},
+		"the code of another phone": {"00u1mary", func(b *tab) *signin.Page {
+			b.enter(appID)
+			p := b.asked(b.visit(http.MethodGet, anew, nil))
+			b.wait(31 * time.Second)
+			p, err := b.engine.ChooseToEnroll(ctx, p.Handle, enroll)
+			return must(b.t, p, err)
+		}, func(h *hosted, p *signin.Page) error {
+			_, err := h.engine.Answer(ctx, p.Handle, pinned)
+			return err
+		}},
+		"a phone on top": {"00u1mary", func(b *tab) *signin.Page {
+			b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+			p := b.asked(b.authorize(appID))
+			p, err := b.engine.ChooseToVerify(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS})
+			return must(b.t, p, err)
+		}, func(h *hosted, p *signin.Page) error {
+			_, err := h.engine.Answer(ctx, p.Handle, pinned)
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for moment, end := range map[string]func(*hosted, *meddler){
+				"before the step":     func(h *hosted, _ *meddler) { h.signOutEverywhere(c.user) },
+				"while it is judged":  func(h *hosted, m *meddler) { m.before = func() { h.signOutEverywhere(c.user) } },
+				"the session expires": func(h *hosted, _ *meddler) { h.write(func(tx store.Tx) error { return expire(tx, c.user, h.now()) }) },
+			} {
+				t.Run(moment, func(t *testing.T) {
+					meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+						p := c.begin(h.tab())
+						was := h.phoneOf(c.user)
+						end(h, m)
+						err := c.step(h, p)
+						if moment == "while it is judged" { // a code that leaves is no end; what follows is
+							if err == nil {
+								_, err = h.engine.Answer(ctx, p.Handle, pinned)
+							}
+						}
+						if fault.As(err).Kind != fault.Expired {
+							t.Errorf("it goes on: %v", err)
+						}
+						if h.phoneOf(c.user) != was {
+							t.Error("the phone is another one")
+						}
+						h.nothingIsLeft(c.user)
+					})
+				})
+			}
+		})
+	}
+}
+
+// expire lets all of somebody's sessions be over.
+func expire(tx store.Tx, u ident.UserID, now time.Time) error {
+	all, err := tx.SessionsOf(ctx, u)
+	for _, s := range all {
+		err = errors.Join(err, tx.SeeSession(ctx, s.ID, s.Seen, now))
+	}
+	return err
+}
+
+func TestS04_NobodyIsLetInInSilenceAfterSigningOut(t *testing.T) {
+	meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+		b := h.tab()
+		b.enter(appID)
+		m.before = func() { h.signOutEverywhere("00u1mary") }
+		if q := back(t, b.authorize(appID, "prompt", "none")); q.Get("code") != "" || q.Get("error") == "" {
+			t.Errorf("let in: %v", q)
+		}
+		h.nothingIsLeft("00u1mary")
+	})
+}
+
 func TestFormPost(t *testing.T) {
 	h := newHosted(t, onSQLite(t))
 	b := h.tab()
