@@ -193,7 +193,12 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		}
 		sc.replacing(k)
 	}
-	sc.state = sc.state.Aligned(sc.facts())
+	if sc.state = sc.state.Aligned(sc.facts()); sc.state.Login == "" { // what was shown is too old by now
+		if sc.state.Request.Replace != "" {
+			return sc, expired("of a change that took too long")
+		}
+		sc.user, sc.enrollments = ident.User{}, nil
+	}
 	return sc, nil
 }
 

@@ -127,7 +127,9 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		sc.user, sc.enrollments = ident.User{}, nil
 		return sc.state, nil, nil
 	}
-	next, effects, err := flow.Next(sc.state, sc.facts(), flow.Resumed{Login: sc.user.Login, User: sc.user.ID, Proofs: proofs})
+	// Whoever is signed in is not invited to what they can do without: they have skipped it, or came by an application that
+	// does not offer it, and asked in silence they could not even decline (OpenID Connect Core 3.1.2.1). A device is let in alike.
+	next, effects, err := flow.Next(sc.state, sc.facts(), flow.Resumed{Login: sc.user.Login, User: sc.user.ID, Proofs: proofs, Skipped: sc.policy.Offer})
 	if err != nil { // nothing that counts was shown
 		sc.user, sc.enrollments = ident.User{}, nil
 		return sc.state, nil, nil

@@ -218,11 +218,12 @@ type Event interface{ event() }
 // The events.
 type (
 	// Resumed: somebody is signed in in the browser, and what they showed there counts. The caller has left out
-	// what is too old for this sign-in.
+	// what is too old for this sign-in, and says what they are not invited to again.
 	Resumed struct {
-		Login  string
-		User   ident.UserID
-		Proofs []Proof
+		Login   string
+		User    ident.UserID
+		Proofs  []Proof
+		Skipped []ident.Kind
 	}
 	// Named: a name was given, without a password. The user is known to the engine or not; the flow goes
 	// on alike (S-24). Reset unless the name alone is asked for.
@@ -400,7 +401,7 @@ func resuming(s State, f Facts, ev Event) (State, []Effect, error) {
 		return s, nil, ErrNotOffered{s.Stage, ev}
 	}
 	s = restart(s, e.Login, e.User)
-	s.Proofs, s.Borrowed = slices.Clone(e.Proofs), true
+	s.Proofs, s.Skipped, s.Borrowed = slices.Clone(e.Proofs), slices.Clone(e.Skipped), true
 	return advance(s, f, Record{audit.SessionResumed, true, ""})
 }
 
@@ -490,11 +491,31 @@ func resent(s State, e Resent) (State, []Effect, error) {
 // one that was removed no longer proves anything. Then the flow stands where its proofs put it. Before the
 // password nothing is aligned, so that nothing can be seen; and what is done is done by a step alone.
 func (s State) Aligned(f Facts) State {
+	s = s.aged(f.Now)
 	need := f.need(s)
 	if len(s.Proofs) == 0 || need.Met() || s.fits(need, f) {
 		return s
 	}
 	s, _, _ = advance(s, f) // with something missing it has no effects
+	return s
+}
+
+// aged leaves out what the session lent and what has become too old meanwhile for what was asked (max_age). Without the
+// password among what is left, the person begins again.
+func (s State) aged(now time.Time) State {
+	if !s.Borrowed || s.Stage == Done || s.Stage == Cancelled {
+		return s
+	}
+	young := Fresh(s.Proofs, s.Request.MaxAge, now)
+	left := slices.DeleteFunc(slices.Clone(s.Proofs), func(p Proof) bool { return p.At.Before(s.Created) && !slices.Contains(young, p) })
+	switch {
+	case len(left) == len(s.Proofs):
+	case slices.ContainsFunc(left, func(p Proof) bool { return p.Kind == ident.Password }):
+		s.Proofs = left
+	default:
+		s = restart(s, "", "")
+		s.Stage = Identify
+	}
 	return s
 }
 

@@ -577,6 +577,72 @@ func TestS04_NobodyIsLetInInSilenceAfterSigningOut(t *testing.T) {
 	})
 }
 
+func TestMaxAgeIsAskedUntilTheEnd(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+		h.wait(time.Minute)
+		p := b.asked(b.authorize(appID, "max_age", "120"))
+		if p.Offer.Stage != flow.VerifyData {
+			t.Fatalf("at %s", p.Offer.Stage)
+		}
+		h.wait(time.Minute)
+		p, err := h.engine.ChooseToVerify(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS})
+		must(t, p, err)
+		h.wait(time.Second)
+		p, err = h.engine.Answer(ctx, p.Handle, pinned)
+		if fault.As(err).Key != msg.NotOffered || p.Offer.Stage != flow.Identify || p.User.ID != "" || p.Redirect != "" {
+			t.Fatalf("at %s, %v: the password is older than was asked for", p.Offer.Stage, err)
+		}
+		p = b.password(p, "mary@example.com")
+		h.wait(10 * time.Minute) // what was shown in this sign-in is as young as it can be
+		got := part(t, b.redeem(appID, back(t, b.arrive(b.code(p))).Get("code")).ID, 1)
+		if at := time.Unix(int64(got["auth_time"].(float64)), 0); h.now().Sub(at) > 2*time.Minute {
+			t.Errorf("auth_time %s, now %s", at, h.now())
+		}
+		// Of a change to an account nothing is left, for it was to be done in time.
+		b = h.tab()
+		b.enter(appID)
+		p = b.asked(b.visit(http.MethodGet, anew+"&max_age=120", nil))
+		h.wait(2 * time.Minute)
+		if _, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}); fault.As(err).Kind != fault.Expired {
+			t.Errorf("it goes on: %v", err)
+		}
+	})
+}
+
+func TestWhoIsSignedInIsNotInvitedAgain(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client("0oa1optional", func(c *oauth.Client) { c.Policy = policy.PasswordAndOptionalPhone })
+		b := h.tab()
+		p := b.password(b.asked(b.authorize("0oa1optional")), "paul@example.com")
+		if p.Offer.Stage != flow.EnrollSelect || !p.Offer.Skip {
+			t.Fatalf("at %s", p.Offer.Stage)
+		}
+		p, err := h.engine.Skip(ctx, p.Handle)
+		b.arrive(must(t, p, err))
+		h.wait(time.Second)
+		for _, more := range [][]string{{"prompt", "none"}, nil, {"prompt", "none", "acr_values", policy.ACRTwoFactorsIfAny}} {
+			for _, client := range []string{"0oa1optional", "0oa1onefa"} {
+				if q := back(t, b.authorize(client, more...)); q.Get("code") == "" {
+					t.Errorf("%s %v: %v", client, more, q)
+				}
+			}
+		}
+		// What is required cannot be skipped, and who has a phone is asked for it.
+		if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "interaction_required" {
+			t.Errorf("a phone is required: %q", got)
+		}
+		h.write(func(tx store.Tx) error {
+			return tx.AddEnrollment(ctx, ident.Enrollment{ID: "sms1paul", User: "00u1paul", Authenticator: "aut1phone", Kind: ident.Phone,
+				Method: ident.MethodSMS, Secret: another, Created: h.now()})
+		})
+		if got := back(t, b.authorize("0oa1optional", "prompt", "none")).Get("error"); got != "interaction_required" {
+			t.Errorf("a phone is enrolled: %q", got)
+		}
+	})
+}
+
 func TestFormPost(t *testing.T) {
 	h := newHosted(t, onSQLite(t))
 	b := h.tab()
