@@ -225,8 +225,9 @@ func (e *Engine) arrival(handle secret.Text) string {
 type Arrival struct {
 	Request flow.Request
 	Code    secret.Text
-	Session secret.Text // the cookie from now on; empty if it stays what it is
-	Other   bool        // it is somebody else than the application asked for
+	Session secret.Text   // the cookie from now on; empty if it stays what it is
+	Began   store.Session // the session that the cookie is of
+	Other   bool          // it is somebody else than the application asked for
 }
 
 // Arrive returns what a finished sign-in gives its browser. A handle that another browser shows is worth nothing:
@@ -250,8 +251,8 @@ func (e *Engine) Arrive(ctx context.Context, handle, browser secret.Text) (Arriv
 		return Arrival{}, expired("of another browser")
 	}
 	a := Arrival{Request: r, Code: e.successCode(sc), Other: r.Subject != "" && r.Subject != sc.state.User}
-	err = e.Store.ViewOnce(ctx, func(tx store.Tx) error {
-		_, err := tx.Session(ctx, e.sessionDigest(sc))
+	err = e.Store.ViewOnce(ctx, func(tx store.Tx) (err error) {
+		a.Began, err = tx.Session(ctx, e.sessionDigest(sc))
 		return err
 	})
 	switch {

@@ -735,6 +735,56 @@ func TestS65_LogoutEndsTheSession(t *testing.T) {
 	})
 }
 
+func TestS65_LogoutReachesWhatTwoTabsBegan(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		for _, id := range []string{"0oa1second", "0oa1third"} {
+			h.client(oauth.ClientID(id), func(c *oauth.Client) {
+				c.FrontChannelLogout, c.BackChannelLogout = "https://"+id+".example/front", "https://"+id+".example/back"
+			})
+		}
+		b := h.tab()
+		one, two := b.asked(b.authorize("0oa1second")), b.asked(b.authorize("0oa1third")) // before anybody is signed in
+		one = b.code(b.password(one, "mary@example.com"))
+		first := b.redeem("0oa1second", back(t, b.arrive(one)).Get("code"))
+		two = b.code(b.password(two, "mary@example.com"))
+		second := b.redeem("0oa1third", back(t, b.arrive(two)).Get("code"))
+		if q := back(t, b.arrive(two)); q.Get("code") == "" {
+			t.Errorf("S-23: arriving again: %v", q)
+		}
+		if all, err := h.sessions.Of(ctx, "00u1mary"); err != nil || len(all) != 1 || all[0].ID != sid(t, second) {
+			t.Fatalf("%d sessions in one browser, %v", len(all), err)
+		}
+		body := b.logout("id_token_hint", second.ID).Body.String()
+		if err := h.sessions.Tell(ctx); err != nil || len(h.told) != 2 {
+			t.Fatal(err, h.told)
+		}
+		told := map[string]any{}
+		for _, one := range h.told {
+			to, token, _ := strings.Cut(one, " ")
+			told[to] = part(t, token, 1)["sid"]
+		}
+		for id, got := range map[string]tokens{"0oa1second": first, "0oa1third": second} {
+			if told["https://"+id+".example/back"] != sid(t, got) || !strings.Contains(body, "https://"+id+".example/front?iss="+url.QueryEscape(issuer)+"&amp;sid="+sid(t, got)) {
+				t.Errorf("%s does not know which session ended: %v, %s", id, told, body)
+			}
+		}
+	})
+}
+
+func TestSomebodyElseInTheOtherTab(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		one, two := b.asked(b.authorize("0oa1onefa")), b.asked(b.authorize("0oa1onefa"))
+		b.arrive(b.password(one, "mary@example.com"))
+		b.arrive(b.password(two, "paul@example.com"))
+		maries, err := h.sessions.Of(ctx, "00u1mary")
+		pauls, e := h.sessions.Of(ctx, "00u1paul")
+		if err != nil || e != nil || len(maries) != 0 || len(pauls) != 1 {
+			t.Errorf("%d sessions of Mary, %d of Paul, %v %v", len(maries), len(pauls), err, e)
+		}
+	})
+}
+
 func TestALogoutThatNobodyTakesIsGivenUp(t *testing.T) {
 	h := newHosted(t, onSQLite(t))
 	h.client(appID, func(c *oauth.Client) { c.BackChannelLogout = "https://first.example/back" })

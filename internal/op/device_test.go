@@ -72,6 +72,7 @@ func (s seated) Find(context.Context, secret.Text) (store.Session, error) {
 func (seated) ByID(context.Context, string) (store.Session, error)         { return store.Session{}, nil }
 func (seated) Entered(context.Context, string) ([]store.Membership, error) { return nil, nil }
 func (seated) End(context.Context, store.Session, string) error            { return nil }
+func (seated) Succeed(context.Context, store.Session, store.Session) error { return nil }
 func (seated) Ticket(store.Session) secret.Text                            { return "" }
 func (seated) Tells(store.Session, secret.Text) bool                       { return false }
 

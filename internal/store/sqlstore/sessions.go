@@ -96,16 +96,39 @@ func (t *tx) JoinSession(ctx context.Context, id string, m store.Membership) err
 	return err
 }
 
+func (t *tx) InheritSession(ctx context.Context, from, into string) error {
+	for _, id := range slices.Sorted(slices.Values([]string{from, into})) { // in the order in which all of a user's end
+		_, err := t.HoldSession(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return store.ErrStale
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := t.exec(ctx, `INSERT INTO inherited_clients (session_id, sid, client_id, server, joined)
+		SELECT $2, sid, client_id, server, joined FROM (`+entered+`) AS entered WHERE $1 <> $2`, args{from, into})
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `DELETE FROM sessions WHERE id = $1 AND $1 <> $2`, args{from, into})
+	return err
+}
+
+// entered is all that was entered in a session ($1), or in one that went up in it.
+const entered = `SELECT session_id AS sid, client_id, server, joined FROM session_clients WHERE session_id = $1
+	UNION ALL SELECT sid, client_id, server, joined FROM inherited_clients WHERE session_id = $1`
+
 func (t *tx) Memberships(ctx context.Context, id string) ([]store.Membership, error) {
 	var all []store.Membership
-	err := t.each(ctx, `SELECT client_id, server, joined FROM session_clients WHERE session_id = $1`, args{id}, func(rows *sql.Rows) error {
+	err := t.each(ctx, entered, args{id}, func(rows *sql.Rows) error {
 		var m store.Membership
-		err := rows.Scan((*string)(&m.Client), &m.Server, timeInto{&m.Joined})
+		err := rows.Scan(&m.SID, (*string)(&m.Client), &m.Server, timeInto{&m.Joined})
 		all = append(all, m)
 		return err
 	})
 	slices.SortFunc(all, func(a, b store.Membership) int {
-		return cmp.Or(a.Joined.Compare(b.Joined), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Server, b.Server))
+		return cmp.Or(a.Joined.Compare(b.Joined), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Server, b.Server), cmp.Compare(a.SID, b.SID))
 	})
 	return all, err
 }
@@ -139,11 +162,11 @@ func (t *tx) EndSessionsOf(ctx context.Context, u ident.UserID, except string, a
 }
 
 // endSession is the only way that a session ends before its time, once it is held: what joined it is there by then, and
-// nothing joins it any more. A session ends once, so its id and its applications' make ids for what is to be told.
+// nothing joins it any more. A session ends once, so its id as they know it and its applications' make ids for what is to be told.
 func (t *tx) endSession(ctx context.Context, id string, at time.Time) error {
 	_, err := t.exec(ctx, `INSERT INTO logouts (id, session_id, client_id, server, user_id, attempts, due, ends)
-		SELECT sessions.id || ' ' || c.client_id || ' ' || c.server, sessions.id, c.client_id, c.server, sessions.user_id, 0, $2, $3
-		FROM sessions JOIN session_clients c ON c.session_id = sessions.id WHERE sessions.id = $1 ON CONFLICT DO NOTHING`,
+		SELECT sid || ' ' || client_id || ' ' || server, sid, client_id, server, user_id, 0, $2, $3
+		FROM (`+entered+`) AS entered, sessions WHERE id = $1 ON CONFLICT DO NOTHING`,
 		args{id, micros(at), mark(at.Add(store.LogoutLife))})
 	if err != nil {
 		return err

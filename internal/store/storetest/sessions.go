@@ -114,6 +114,8 @@ var sessions = map[string]func(*testing.T, store.DB){
 				tx.JoinSession(ctx, s.ID, store.Membership{Client: "0oa1", Server: "default", Joined: now.Add(time.Hour)}))
 		})
 		read(t, db, func(tx store.Tx) error {
+			one, two := one, two
+			one.SID, two.SID = s.ID, s.ID
 			all, err := tx.Memberships(ctx, s.ID)
 			same(t, all, []store.Membership{one, two})
 			return err
@@ -154,6 +156,42 @@ var sessions = map[string]func(*testing.T, store.DB){
 		if len(again) != 1 || again[0].Client != "0oa2" || again[0].Attempts != 1 {
 			t.Errorf("due again: %+v", again)
 		}
+	},
+	"sessions/S-65 one goes up in another, and its applications know it by its own id": func(t *testing.T, db store.DB) {
+		entered := func(c oauth.ClientID, id string) store.Membership {
+			return store.Membership{Client: c, Server: "default", Joined: now, SID: id}
+		}
+		write(t, db, func(tx store.Tx) error {
+			var err error
+			for _, id := range []string{"sesA", "sesB", "sesC"} {
+				err = errors.Join(err, tx.AddSession(ctx, aSession(id, "00u1")), tx.JoinSession(ctx, id, entered("0oa1", "")))
+			}
+			return errors.Join(err, tx.JoinSession(ctx, "sesA", entered("0oa2", "")))
+		})
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesA", "sesB") })
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesB", "sesC") })
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesC", "sesC") })
+		for _, pair := range [][2]string{{"sesA", "sesC"}, {"sesC", "sesA"}} {
+			refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.InheritSession(ctx, pair[0], pair[1]) })
+		}
+		want := []store.Membership{entered("0oa1", "sesA"), entered("0oa1", "sesB"), entered("0oa1", "sesC"), entered("0oa2", "sesA")}
+		read(t, db, func(tx store.Tx) error {
+			all, err := tx.Memberships(ctx, "sesC")
+			same(t, all, want)
+			due, e := tx.LogoutsDue(ctx, now.Add(time.Hour))
+			same(t, due, false) // nobody was signed out
+			return errors.Join(err, e)
+		})
+		write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, "sesC", now) })
+		write(t, db, func(tx store.Tx) error {
+			all, err := tx.LeaseLogouts(ctx, now, now.Add(time.Minute), 10)
+			var told []store.Membership
+			for _, l := range all {
+				told = append(told, entered(l.Client, l.Session))
+			}
+			same(t, told, []store.Membership{want[0], want[3], want[1], want[2]}) // by their ids
+			return err
+		})
 	},
 	"sessions/S-04 all of a user's end but one": func(t *testing.T, db store.DB) {
 		write(t, db, func(tx store.Tx) error {
