@@ -110,15 +110,6 @@ func (s *Pages) nothing(w http.ResponseWriter, r *http.Request) {
 	s.render(w, http.StatusOK, pg)
 }
 
-// Refuse draws the page for a request that cannot be sent back to its application, because that is what is wrong with
-// it. The code and the description are for whoever runs the application: nothing secret may be in them.
-func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, status int, code, description string) {
-	s.headers(w.Header())
-	pg := s.page(r)
-	pg.Message = &message{Icon: "alert", Bad: true, Title: pg.T("refused.title"), Lead: []string{pg.T("refused.lead")}, Detail: cut(code+": "+description, maxText)}
-	s.render(w, status, pg)
-}
-
 // allow lets a form's answer lead to the application: browsers hold form-action against every address that a posted form is
 // redirected to (CSP 3, 6.4.1).
 func allow(h http.Header, target string) {

@@ -343,14 +343,3 @@ func TestBegin(t *testing.T) {
 		}
 	}
 }
-
-func TestRefuse(t *testing.T) {
-	h := newHosted(t, newFake(t))
-	w := httptest.NewRecorder()
-	h.pages.Refuse(w, httptest.NewRequest("GET", h.URL, nil), http.StatusBadRequest, "invalid_request", `redirect_uri <b>is not registered</b>`)
-	body := w.Body.String()
-	if w.Code != http.StatusBadRequest || !strings.Contains(body, "This application can’t sign you in") || !strings.Contains(body, "invalid_request: redirect_uri &lt;b&gt;") ||
-		!strings.Contains(w.Header().Get("Content-Security-Policy"), "form-action 'self';") {
-		t.Errorf("%d %v\n%s", w.Code, w.Header(), body)
-	}
-}

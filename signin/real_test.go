@@ -133,7 +133,17 @@ func TestRealAccount(t *testing.T) {
 
 	srv.Advance(6 * time.Minute) // too long ago: all of it is asked again, and then the page is there
 	signIn(p.open("/account/password")).sentTo("/account/password")
+	// Somebody guesses from the same address until it rests. The browser that the owner has signed in in does not rest with it (S-27).
+	guesser := s.person(t)
+	for range 10 {
+		guesser.open("/account").press("Sign in", map[string]string{"identifier": paul["identifier"], "credentials.passcode": "nope"})
+	}
+	guesser.open("/account").press("Sign in", paul).sees("don’t match")
+	thief := s.person(t)
+	thief.http.Jar.SetCookies(mustParse(s.URL), p.http.Jar.Cookies(mustParse(s.URL)))
+	thief.open("/account").sees("Your account")
 	p.press("Change password", password(paul["credentials.passcode"], "seven purple lanterns")).sentTo("/account").sees("Your password is changed")
+	thief.open("/account").sees("Sign in", "Username").lacks("Your account")
 	q.open("/account").sees("Sign in", "Username")
 	q.press("Sign in", paul).sees("don’t match")
 	paul["credentials.passcode"] = "seven purple lanterns"

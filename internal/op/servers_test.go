@@ -7,6 +7,7 @@ import (
 
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
 
@@ -161,4 +162,66 @@ func TestAServersLifetimesScopesAndClaims(t *testing.T) {
 	if doc := o.get(base+".well-known/openid-configuration", nil).ok().Body.String(); strings.Contains(doc, "tenant") || strings.Contains(doc, "pets") {
 		t.Errorf("another server's: %s", doc)
 	}
+}
+
+// TestS57_RulesAreNotJoined: one rule must allow the grant and the scopes. A client that two rules name does not get the
+// scopes of the one by the grant of the other, wherever it asks.
+func TestS57_RulesAreNotJoined(t *testing.T) {
+	onBothSofas(t, func(t *testing.T, s *sofa) {
+		const shopID = "0oa1shop"
+		rules := map[oauth.GrantType]string{
+			oauth.AuthorizationCode: "openid write:code", oauth.InteractionCode: "openid write:idx", oauth.DeviceCode: "openid write:tv", oauth.ClientCredentials: "write:alone",
+		}
+		scopes := []string{"openid", "write:code", "write:idx", "write:tv", "write:alone"}
+		s.client(shopID, func(c *oauth.Client) {
+			c.SecretDigests = []secret.Digest{secret.DigestOf(secret.ClientSecret, webSecret)}
+			c.Grants, c.Scopes = []oauth.GrantType{oauth.AuthorizationCode, oauth.InteractionCode, oauth.DeviceCode, oauth.ClientCredentials}, scopes
+		})
+		s.server("default", func(srv *oauth.Server) {
+			srv.Scopes = scopes
+			for by, scope := range rules {
+				srv.Rules = append(srv.Rules, oauth.Rule{Apps: []oauth.ClientID{shopID}, GrantTypes: []oauth.GrantType{by}, Scopes: strings.Fields(scope)})
+			}
+		})
+		begin := []string{"client_id", shopID, "client_secret", webSecret, "redirect_uri", callback, "state", "x", "response_type", "code",
+			"code_challenge", challenge(), "code_challenge_method", "S256"}
+		ask := map[oauth.GrantType]func(scope string) answer{
+			oauth.AuthorizationCode: func(scope string) answer { return s.form(base+"v1/par", nil, append(begin, "scope", scope)...) },
+			oauth.InteractionCode:   func(scope string) answer { return s.form(base+"v1/interact", nil, append(begin, "scope", scope)...) },
+			oauth.DeviceCode: func(scope string) answer {
+				return s.form(base+"v1/device/authorize", nil, "client_id", shopID, "client_secret", webSecret, "scope", scope)
+			},
+			oauth.ClientCredentials: func(scope string) answer {
+				return s.form(base+"v1/token", nil, "grant_type", "client_credentials", "client_id", shopID, "client_secret", webSecret, "scope", scope)
+			},
+		}
+		for by, do := range ask {
+			if a := do(rules[by]); a.Code/100 != 2 {
+				t.Errorf("%s: %d %s", by, a.Code, a.Body)
+			}
+			for other, scope := range rules {
+				if other != by && !(by == oauth.ClientCredentials && strings.Contains(scope, "openid")) {
+					do(scope).refused(400, oauth.AccessDenied, "")
+				}
+			}
+		}
+		// What is about nobody, so that the machine's own check is not what refuses it.
+		for _, scope := range []string{"write:code", "write:idx", "write:tv"} {
+			ask[oauth.ClientCredentials](scope).refused(400, oauth.AccessDenied, "")
+		}
+		w := s.get(base+"v1/authorize?"+encode("client_id", shopID, "redirect_uri", callback, "state", "x", "response_type", "code",
+			"code_challenge", challenge(), "code_challenge_method", "S256", "scope", "openid write:idx"), nil)
+		if !strings.Contains(w.Header().Get("Location"), "error=access_denied") {
+			t.Errorf("authorize: %d to %q", w.Code, w.Header().Get("Location"))
+		}
+		// A code that was given before the rules: redeeming it is by a grant, too.
+		redeem := func(kind, parameter, code string) answer {
+			return s.form(base+"v1/token", nil, "grant_type", kind, parameter, code, "client_id", shopID, "client_secret", webSecret,
+				"code_verifier", verifier, "redirect_uri", callback)
+		}
+		redeem("interaction_code", "interaction_code", s.code(shopID, "openid write:idx")).ok()
+		redeem("interaction_code", "interaction_code", s.code(shopID, "openid write:code")).refused(400, oauth.AccessDenied, "")
+		redeem("authorization_code", "code", s.hosted(shopID, "openid write:code")).ok()
+		redeem("authorization_code", "code", s.hosted(shopID, "openid write:idx")).refused(400, oauth.AccessDenied, "")
+	})
 }

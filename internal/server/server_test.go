@@ -388,6 +388,11 @@ func TestS42_CORS(t *testing.T) {
 		"dev, the network":                {change: loopback, path: "/idp/idx/identify", origin: "http://192.168.1.2:3000"},
 		"dev, null":                       {change: loopback, path: "/idp/idx/identify", origin: "null"},
 		"pages share nothing":             {path: "/app/", origin: app},
+		"authorize is for people":         {path: "/oauth2/default/v1/authorize", origin: app},
+		"and the organisation's":          {path: "/oauth2/v1/authorize", origin: app},
+		"logout is for people":            {path: "/oauth2/default/v1/logout", origin: app},
+		"the way back is for people":      {path: "/login/token/redirect", origin: app},
+		"a device is none":                {path: "/oauth2/default/v1/device/authorize", origin: app, allowed: app, credentials: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -540,6 +545,8 @@ func TestS46_Addresses(t *testing.T) {
 		"two of our proxies":                     {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4, 198.51.100.1, 10.2.2.2"}, want: "198.51.100.1"},
 		"two headers":                            {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4", "198.51.100.1"}, want: "198.51.100.1"},
 		"nonsense ends it":                       {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"198.51.100.1, unknown"}, want: "10.1.1.1"},
+		"proxies that say ports":                 {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4, 198.51.100.1:4711, 10.2.2.2:80"}, want: "198.51.100.1"},
+		"and IPv6":                               {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4, [2001:db8::7]:4711, [fd00::2]"}, want: "2001:db8::7"},
 		"our proxy says nothing":                 {proxies: proxies, peer: "10.1.1.1:1", want: "10.1.1.1"},
 		"IPv6":                                   {proxies: proxies, peer: "[fd00::1]:1", forwarded: []string{"2001:db8::7"}, want: "2001:db8::7"},
 		"IPv4 in IPv6 clothing":                  {proxies: proxies, peer: "[::ffff:10.1.1.1]:1", forwarded: []string{"::ffff:198.51.100.1"}, want: "198.51.100.1"},

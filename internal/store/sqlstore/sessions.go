@@ -97,16 +97,14 @@ func (t *tx) JoinSession(ctx context.Context, id string, m store.Membership) err
 }
 
 func (t *tx) InheritSession(ctx context.Context, from, into string) error {
-	for _, id := range slices.Sorted(slices.Values([]string{from, into})) { // in the order in which all of a user's end
-		_, err := t.HoldSession(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return store.ErrStale
-		}
-		if err != nil {
-			return err
-		}
+	held, err := t.holdSessions(ctx, `id IN ($1, $2)`, args{from, into})
+	if err != nil {
+		return err
 	}
-	_, err := t.exec(ctx, `INSERT INTO inherited_clients (session_id, sid, client_id, server, joined)
+	if !slices.Contains(held, from) || !slices.Contains(held, into) {
+		return store.ErrStale
+	}
+	_, err = t.exec(ctx, `INSERT INTO inherited_clients (session_id, sid, client_id, server, joined)
 		SELECT $2, sid, client_id, server, joined FROM (`+entered+`) AS entered WHERE $1 <> $2`, args{from, into})
 	if err != nil {
 		return err
@@ -140,16 +138,20 @@ func (t *tx) EndSession(ctx context.Context, id string, at time.Time) error {
 	return t.endSession(ctx, id, at)
 }
 
-// EndSessionsOf holds them in one order, so that two that end the same ones do not wait in a circle. One that begins
-// meanwhile is not among them: it begins after this.
-func (t *tx) EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error) {
-	var ids []string
-	err := t.each(ctx, `SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 ORDER BY id`+t.db.dialect.holding(alone), args{string(u), except}, func(rows *sql.Rows) error {
+// holdSessions holds several in one order, so that two that want the same ones do not wait in a circle.
+func (t *tx) holdSessions(ctx context.Context, which string, a args) (ids []string, err error) {
+	err = t.each(ctx, `SELECT id FROM sessions WHERE `+which+` ORDER BY id`+t.db.dialect.holding(alone), a, func(rows *sql.Rows) error {
 		var id string
 		err := rows.Scan(&id)
 		ids = append(ids, id)
 		return err
 	})
+	return ids, err
+}
+
+// EndSessionsOf leaves one alone that begins meanwhile: it begins after this.
+func (t *tx) EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error) {
+	ids, err := t.holdSessions(ctx, `user_id = $1 AND id <> $2`, args{string(u), except})
 	if err != nil {
 		return 0, err
 	}

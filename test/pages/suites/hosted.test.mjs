@@ -6,12 +6,16 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { suite } from '../lib/suite.mjs';
 
-// application is a server on another origin, which keeps the query that it was come back to with.
+// application is a server on another origin, which keeps what it was come back to with.
 async function application() {
-  const app = { arrived: null };
-  app.server = createServer((request, response) => {
+  const app = { arrived: null, posted: null };
+  app.server = createServer(async (request, response) => {
     const url = new URL(request.url, 'http://127.0.0.1');
     if (url.pathname === '/callback') app.arrived = url.searchParams;
+    if (request.method === 'POST') {
+      const form = new URLSearchParams((await request.toArray()).join(''));
+      app.posted = { error: form.get('error'), state: form.get('state') };
+    }
     response.setHeader('Content-Type', 'text/html');
     response.end('<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Application</title><main><h1>Welcome back</h1></main></html>');
   });
@@ -64,6 +68,74 @@ suite('hosted pages', [], (each) => {
       app.server.closeAllConnections();
     }
   });
+
+  each('giving up', async (at) => {
+    const { v, env } = at;
+    const app = await application();
+    try {
+      await v.open(authorize(env, app));
+      await v.sees('Sign in');
+      await v.type('Username', env.USERNAME_ENROLLED);
+      await v.type('Password', env.PASSWORD_ENROLLED);
+      await v.press('Sign in');
+      await v.sees('Verify it’s you', /Back to /);
+      await v.follow(/^Back to /);
+      await v.sees('Welcome back');
+      assert.equal(app.arrived.get('error'), 'access_denied');
+      assert.ok(app.arrived.get('error_description'));
+      assert.equal(app.arrived.get('state'), 'a-state-of-ours');
+      assert.equal(app.arrived.get('iss'), env.ISSUER);
+      assert.equal(app.arrived.get('code'), null);
+      await v.open(authorize(env, app, { response_mode: 'form_post', ui_locales: 'de' }));
+      await v.sees('Anmelden');
+      await v.follow(/^Zurück zu /);
+      if (!at.host.scripts) {
+        await v.sees('Zurück zur Anwendung');
+        await v.press('Weiter');
+      }
+      await v.sees('Welcome back');
+      assert.deepEqual(app.posted, { error: 'access_denied', state: 'a-state-of-ours' });
+    } finally {
+      app.server.close();
+      app.server.closeAllConnections();
+    }
+  });
+
+  each('what goes wrong, and signing out, in the language of the person', async (at) => {
+    const { v, env } = at;
+    const app = await application();
+    try {
+      await v.open(authorize(env, app, { client_id: 'nobody' }));
+      await v.sees('This link does not work', 'is not known to this server');
+      await v.open(authorize(env, app, { client_id: 'nobody', ui_locales: 'de' }));
+      await v.sees('Dieser Link funktioniert nicht', 'nicht bekannt');
+      await v.open(`${env.LATCHKEY_URL}/login/token/redirect?ui_locales=de`);
+      await v.sees('Dieser Link funktioniert nicht', 'invalid_request: The parameter');
+      await v.open(authorize(env, app));
+      await v.sees('Sign in');
+      await signIn(at);
+      await v.sees('Welcome back');
+      await v.open(`${env.ISSUER}/v1/logout?ui_locales=de`);
+      await v.sees('Möchten Sie sich abmelden?');
+      await v.press('Abmelden');
+      await v.sees('Sie sind abgemeldet', 'Sie können dieses Fenster schließen.');
+      await v.open(`${env.ISSUER}/v1/logout`);
+      await v.sees('You are signed out');
+    } finally {
+      app.server.close();
+      app.server.closeAllConnections();
+    }
+  }, { expected: ['400'] });
+
+  each('letting a device in', async (at) => {
+    const { v, env } = at;
+    await v.open(`${env.LATCHKEY_URL}/activate`);
+    await signIn(at);
+    await v.sees('Sign in on a device', 'Type the code that your device shows.');
+    await v.type('Code', 'BBBB-BBBB');
+    await v.press('Continue');
+    await v.sees('Sign in on a device', 'That code is not right');
+  }, { expected: ['400'] });
 
   each('nothing to sign in to', async ({ v, env }) => {
     await v.open(`${env.LATCHKEY_URL}/signin`);
