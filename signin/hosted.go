@@ -120,19 +120,19 @@ func allow(h http.Header, target string) {
 
 var (
 	webOrigin = regexp.MustCompile(`^https?://[a-z0-9.-]+(:[0-9]{1,5})?$`)
-	webSix    = regexp.MustCompile(`^(https?:)//\[[0-9a-f:.]+\](:[0-9]{1,5})?$`)
+	webOther  = regexp.MustCompile(`^(https?:)//([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$`)
 	appScheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]*:$`)
 )
 
-// formTarget checks an origin or a scheme for its place in a policy. A policy cannot name an IPv6 address (CSP 3, 2.3.1,
-// host-char): its scheme has to do. Schemes that run something are no places to go to.
+// formTarget checks an origin or a scheme for its place in a policy. A policy cannot name an IPv6 address, or a host with an
+// underscore (CSP 3, 2.3.1, host-char): its scheme has to do. Schemes that run something are no places to go to.
 func formTarget(target string) (string, error) {
 	lower := strings.ToLower(target)
-	switch six := webSix.FindStringSubmatch(lower); {
+	switch other := webOther.FindStringSubmatch(lower); {
 	case target == "", webOrigin.MatchString(lower):
 		return lower, nil
-	case six != nil:
-		return six[1], nil
+	case other != nil:
+		return other[1], nil
 	case appScheme.MatchString(lower) && lower != "javascript:" && lower != "data:" && lower != "blob:" && lower != "vbscript:":
 		return lower, nil
 	}

@@ -240,6 +240,7 @@ func TestS43_HostedFormsMayLeadToTheApplication(t *testing.T) {
 		"https://APP.example:8443":   "form-action 'self' https://app.example:8443;",
 		"com.example.app:":           "form-action 'self' com.example.app:;",
 		"http://[::1]:3000":          "form-action 'self' http:;",
+		"http://my_app:3000":         "form-action 'self' http:;",
 		"http://127.0.0.1:3000":      "form-action 'self' http://127.0.0.1:3000;",
 		"https://a.example; x":       "",
 		"https://a.example 'self'":   "",

@@ -33,7 +33,7 @@ var activateTemplate = sheet("activate", activateStyle, "", `{{with .Problem}}<p
 <input type="hidden" name="form" value="{{.Form}}">
 {{if .Decide}}<input type="hidden" name="user_code" value="{{.Code}}">
 <p><button name="answer" value="continue">{{.T "`+string(msg.PageContinue)+`"}}</button> <button name="answer" value="deny">{{.T "`+string(msg.DeviceDeny)+`"}}</button></p>
-{{else}}<p><label for="user_code">{{.T "`+string(msg.DeviceCode)+`"}}</label><br>
+{{else}}<p><label for="user_code">{{.T "`+string(msg.DeviceCode)+`"}}</label>
 <input id="user_code" name="user_code" value="{{.Code}}" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="16" required autofocus></p>
 <p><button>{{.T "`+string(msg.PageContinue)+`"}}</button></p>
 {{end}}</form>

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -236,14 +237,17 @@ func respond(c *call, issuer string, e ending, add url.Values) reply {
 	return redirect(c, e.back, add)
 }
 
+// named is a host, perhaps with a port, that Content-Security-Policy has a way to name.
+var named = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
+
 // target is where a redirect URI leads, as Content-Security-Policy names it: the origin, or the scheme of an app. It
-// has no way to name an IPv6 address, so there the scheme has to do (CSP 3, 2.3.1).
+// has no way to name an IPv6 address or a host with an underscore, so there the scheme has to do (CSP 3, 2.3.1).
 func target(redirect string) string {
 	u, err := url.Parse(redirect)
 	switch {
 	case err != nil:
 		return ""
-	case (u.Scheme == "http" || u.Scheme == "https") && !strings.Contains(u.Host, "["):
+	case (u.Scheme == "http" || u.Scheme == "https") && named.MatchString(u.Host):
 		return u.Scheme + "://" + u.Host
 	}
 	return strings.ToLower(u.Scheme) + ":"

@@ -1320,6 +1320,23 @@ func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
 	}
 }
 
+// The pages let their forms lead to the application. What a policy cannot name is allowed by its scheme, and is no reason to
+// let nobody in.
+func TestS43_WhereASignInLeads(t *testing.T) {
+	h := newHosted(t, onSQLite(t))
+	for redirect, want := range map[string]string{
+		"https://app.example:8443/cb": "https://app.example:8443", "http://my_app:3000/cb": "http:", "http://[::1]:3000/cb": "http:", "https://app.example:/cb": "https:",
+		"https://a;script-src/cb": "https:", "com.example.app:/cb": "com.example.app:",
+	} {
+		h.client("0oa1led", func(c *oauth.Client) { c.Redirects = []string{redirect} })
+		h.tab().authorize("0oa1led", "redirect_uri", redirect)
+		if n := len(h.handed); n == 0 || h.handed[n-1].Target != want {
+			t.Errorf("%s leads to %+v, want %s", redirect, h.handed, want)
+		}
+		h.handed = nil
+	}
+}
+
 func TestS45_NothingLeadsOffOurOwnPages(t *testing.T) {
 	h := newHosted(t, onSQLite(t))
 	b := h.tab()
@@ -1385,6 +1402,41 @@ func TestS42_AScriptReadsNothingOfAPersons(t *testing.T) {
 			if a := ask(silently, head); a.Code != http.StatusOK || !strings.Contains(a.Body.String(), `name="code"`) {
 				t.Errorf("%s: %d %s", name, a.Code, a.Body)
 			}
+		}
+	})
+}
+
+// TestACRValuesAskForMore: who is signed in with a password alone, in an application that asks for no more, is asked for the
+// phone if the request says so, and the token says that it was shown.
+func TestACRValuesAskForMore(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		const two = "urn:okta:loa:2fa:any"
+		b := h.tab()
+		weak := b.redeem("0oa1onefa", back(t, b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))).Get("code"))
+		if id := part(t, weak.ID, 1); fmt.Sprint(id["amr"]) != "[pwd]" || id["acr"] != nil {
+			t.Fatalf("a password: %v", id)
+		}
+		if got := back(t, b.authorize("0oa1onefa", "prompt", "none", "acr_values", two)).Get("error"); got != "interaction_required" {
+			t.Errorf("in silence: %q", got)
+		}
+		one := b.redeem("0oa1onefa", back(t, b.authorize("0oa1onefa", "prompt", "none", "acr_values", "urn:okta:loa:1fa:any")).Get("code"))
+		if id := part(t, one.ID, 1); id["acr"] != "urn:okta:loa:1fa:any" || fmt.Sprint(id["amr"]) != "[pwd]" {
+			t.Errorf("one factor was asked for, and shown before: %v", id)
+		}
+
+		p := b.asked(b.authorize("0oa1onefa", "acr_values", "phr "+two))
+		if p.Redirect != "" || p.Offer.Stage == flow.Identify {
+			t.Fatalf("at %s, to %q: the password was shown, the phone was not", p.Offer.Stage, p.Redirect)
+		}
+		strong := b.redeem("0oa1onefa", back(t, b.arrive(b.code(p))).Get("code"))
+		id := part(t, strong.ID, 1)
+		if id["acr"] != two || fmt.Sprint(id["amr"]) != "[pwd sms mca mfa]" || part(t, strong.Access, 1)["acr"] != two || id["sub"] != "00u1mary" {
+			t.Errorf("both: %v", id)
+		}
+		// Having shown it once in this session is enough.
+		again := b.redeem("0oa1onefa", back(t, b.authorize("0oa1onefa", "prompt", "none", "acr_values", two)).Get("code"))
+		if id := part(t, again.ID, 1); id["acr"] != two || sid(t, again) != sid(t, strong) {
+			t.Errorf("again: %v", id)
 		}
 	})
 }

@@ -16,11 +16,11 @@ import (
 // business.
 const pageStyle = `:root{color-scheme:light dark;--ink:#1b1f1e;--soft:#5b6663;--ground:#f3f3f1;--glow:#e4ebe7;--card:#fff;--line:#d9dedb;--accent:#0d6d58;--on:#fff}
 @media (prefers-color-scheme:dark){:root{--ink:#eef2f0;--soft:#a5b0ac;--ground:#141817;--glow:#1c2422;--card:#1d2321;--line:#39423f;--accent:#5cc5a9;--on:#0b1512}}
-*{box-sizing:border-box}body{margin:0;min-height:100vh;padding:4.75rem 1rem;background:linear-gradient(var(--glow),var(--ground) 25rem) var(--ground);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}
+*{box-sizing:border-box}body{margin:0;min-height:100vh;padding:4.75rem 1rem;background:linear-gradient(var(--glow),var(--ground) 25rem) var(--ground);color:var(--ink);font:1rem/1.5 -apple-system,"Segoe UI",Roboto,Inter,"Helvetica Neue",Cantarell,Ubuntu,"Noto Sans","Liberation Sans",system-ui,sans-serif}
 main{max-width:26.5rem;margin:0 auto;padding:2.5rem;background:var(--card);border:1px solid var(--line);border-radius:1rem;box-shadow:0 8px 24px rgb(0 0 0/.06)}
-h1{margin:0 0 1rem;font-size:1.625rem;line-height:1.2;letter-spacing:-.01em}p,li{color:var(--soft)}code{display:block;padding:.75rem 1rem;border-radius:.75rem;background:var(--ground);color:var(--ink);font:.875rem/1.5 ui-monospace,monospace;overflow-wrap:anywhere}strong{color:var(--ink)}a{color:var(--accent)}label{font-weight:600;color:var(--ink)}
+h1{margin:0 0 1rem;font-size:1.625rem;line-height:1.2;letter-spacing:-.01em;text-wrap:balance}p,li{color:var(--soft)}code{display:block;padding:.75rem 1rem;border-radius:.75rem;background:var(--ground);color:var(--ink);font:.875rem/1.5 ui-monospace,monospace;overflow-wrap:anywhere}strong{color:var(--ink)}a{color:var(--accent)}label{display:block;margin-bottom:.5rem;font-weight:600;color:var(--ink)}
 form>p:last-child{margin-bottom:0}button,input{font:inherit;width:100%;min-height:3rem;padding:.5rem 1rem;border-radius:.75rem}input{color:var(--ink);background:var(--card);border:1px solid var(--soft)}
-button{margin-top:.5rem;font-weight:600;color:var(--on);background:var(--accent);border:1px solid var(--accent);cursor:pointer}button+button{color:var(--accent);background:none;border-color:var(--line)}
+button{margin-top:.5rem;font-weight:600;color:var(--on);background:var(--accent);border:1px solid var(--accent);cursor:pointer}button+button{color:var(--accent);background:none;border-color:var(--soft)}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}@media (max-width:30rem){body{padding:0;background:var(--card)}main{border:0;border-radius:0;box-shadow:none;padding:2rem 1.25rem}}`
 
 // A tongue is the language that a page is in.

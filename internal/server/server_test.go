@@ -899,3 +899,40 @@ func BenchmarkHouse(b *testing.B) {
 		s.ServeHTTP(nothing{http.Header{}}, req)
 	}
 }
+
+// People type its address: it belongs to the OAuth face, and what goes wrong there is told to them and not to a program.
+func TestActivateIsAPageOfTheOAuthFace(t *testing.T) {
+	named := func(name string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, name) }
+	}
+	var oauthFace http.HandlerFunc = named("oauth")
+	r := newRig(t, func(c *Config) {
+		c.OAuth = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { oauthFace(w, req) })
+		c.Pages = named("pages")
+	})
+	for path, want := range map[string]string{"/activate": "oauth", "/activate/": "pages", "/activated": "pages", "/login/begin": "oauth", "/login/cancel": "oauth", "/account": "pages"} {
+		if got := text(t, r.do(request(http.MethodGet, path))); got != want {
+			t.Errorf("%s is answered by %q, want %q", path, got, want)
+		}
+	}
+	if got := r.do(request(http.MethodGet, "/activate", "Origin", "https://app.example")); got.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("S-42: other sites may read it: %v", got.Header)
+	}
+	got := r.do(request(http.MethodTrace, "/activate", "Accept-Language", "de"))
+	if body := text(t, got); got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(body, "unterstützt die HTTP-Methode nicht") {
+		t.Errorf("%d %s: %s", got.StatusCode, got.Header.Get("Content-Type"), body)
+	}
+	oauthFace = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, "<p>That code is not right")
+	}
+	if got := r.do(request(http.MethodPost, "/activate")); got.StatusCode != http.StatusBadRequest || text(t, got) != "<p>That code is not right" {
+		t.Errorf("what the face says does not stand: %d", got.StatusCode)
+	}
+	oauthFace = func(http.ResponseWriter, *http.Request) { panic("oh") }
+	got = r.do(request(http.MethodGet, "/activate", "Accept-Language", "fr"))
+	if body := text(t, got); got.StatusCode != http.StatusInternalServerError || !strings.Contains(body, "Erreur interne") || strings.Contains(body, "oh") {
+		t.Errorf("S-51: %d %s", got.StatusCode, body)
+	}
+}

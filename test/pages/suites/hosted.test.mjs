@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
-import { suite } from '../lib/suite.mjs';
+import { number, scripts, suite } from '../lib/suite.mjs';
 
 // application is a server on another origin, which keeps what it was come back to with.
 async function application() {
@@ -140,6 +140,63 @@ suite('hosted pages', [], (each) => {
   each('nothing to sign in to', async ({ v, env }) => {
     await v.open(`${env.LATCHKEY_URL}/signin`);
     await v.sees('There is nothing to sign in to here');
+  });
+
+  // Somebody stops the page while it loads, or its answer is lost: the form is not dead, and what comes twice is one.
+  each('a form that was stopped', async ({ v, env }) => {
+    await v.open(`${env.LATCHKEY_URL}/account`);
+    await v.sees('Sign in');
+    await v.page.clock.install();
+    let held = 0;
+    await v.page.route('**/signin/*', async (route) => {
+      if (route.request().method() !== 'POST' || held++ > 0) return route.continue();
+      return route.abort('aborted'); // what Escape does
+    });
+    const submit = () => v.page.getByRole('button', { name: 'Sign in' }).click({ noWaitAfter: true });
+    await v.type('Username', env.USERNAME_ENROLLED);
+    await v.type('Password', env.PASSWORD_ENROLLED);
+    await submit();
+    await submit();
+    assert.equal(held, 1, 'a second click sends nothing');
+    assert.equal(await v.page.getByRole('button', { name: 'Sign in' }).getAttribute('aria-busy'), 'true');
+    await v.page.clock.runFor(11_000);
+    assert.equal(await v.page.getByRole('button', { name: 'Sign in' }).getAttribute('aria-busy'), null);
+    await submit();
+    await v.sees('Verify it’s you');
+  }, { where: scripts, expected: ['ERR_ABORTED'] });
+
+  each('the phone', async (at) => {
+    const { v, server, env } = at;
+    const another = '+12025550143';
+    await v.open(`${env.LATCHKEY_URL}/account`);
+    await v.sees('Sign in');
+    await v.signIn(env.USERNAME, env.PASSWORD);
+    await v.sees('Add a way to verify it’s you');
+    await v.press('Skip for now');
+    await v.sees('Your account');
+    const setUp = async (link, to) => {
+      await server.empty();
+      await v.follow(/Your phone/);
+      await v.sees('Your phone');
+      await v.follow(link);
+      await v.sees('Add a way to verify it’s you');
+      await v.press(/Phone/);
+      await v.sees('Add your phone');
+      await v.type('Phone number', to);
+      await v.press('Send code');
+      await v.sees('Enter your code');
+      await v.code(await server.code(to));
+      await v.sees('Your phone', to.slice(-4));
+      await v.follow('Back to your account');
+      await v.sees('Your account');
+    };
+    await setUp(/Set up a phone/, number);
+    await setUp(/Use another phone/, another);
+    await v.follow(/Your phone/);
+    await v.press(/Remove/);
+    await v.sees('Your account', 'Your phone is removed');
+    await v.follow(/Your phone/);
+    await v.sees('Your phone', 'no phone on your account');
   });
 
   each('the account', async (at) => {
