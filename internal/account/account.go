@@ -238,7 +238,11 @@ func (a *Accounts) replace(ctx context.Context, tx store.Tx, s store.Session, va
 	if now, ok := ident.Find(all, ident.Password); !ok || now.ID != judged.ID || now.Secret != judged.Secret {
 		return store.ErrStale
 	}
-	if err := tx.DropEnrollment(ctx, judged.ID); err != nil {
+	err = tx.DropEnrollment(ctx, judged.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.ErrStale // somebody else was replacing it
+	}
+	if err != nil {
 		return err
 	}
 	now := a.Now().UTC()

@@ -622,3 +622,20 @@ func TestProfileAndSignIns(t *testing.T) {
 		}
 	})
 }
+
+func TestS26_ARightPasswordIsNoFailureWhateverComesOfIt(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		busy := errors.New("no place to hash in")
+		recheck := func(answer secret.Text) error {
+			return h.Engine.Recheck(h.ctx, engine.Recheck{User: "00u1mary", Answer: answer, Then: func(ident.User, ident.Enrollment) (func(store.Tx) error, error) { return nil, busy }})
+		}
+		for i := range 2 * limit.DefaultPasswords().PerSource {
+			if err := recheck(right); !errors.Is(err, busy) {
+				t.Fatalf("right the %d. time: %v", i+1, err)
+			}
+		}
+		if err := recheck("wrong"); err == nil || errors.Is(err, busy) {
+			t.Errorf("wrong: %v", err)
+		}
+	})
+}

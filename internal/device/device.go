@@ -191,10 +191,18 @@ func (p Person) satisfies(asks policy.Policy, enrolled []ident.Enrollment) bool 
 	return asks.Need(h).Met()
 }
 
-// Decide lets the device in, or not. The first decision stands.
+// Decide lets the device in, or not. The first decision stands. The session that decides is held until that is
+// committed: whoever ends it, and with it everything that it gave, is either before or finds what there is to take away.
 func (d *Desk) Decide(ctx context.Context, code secret.Text, p Person, allow bool) error {
 	now := d.Now().UTC()
 	return d.Store.Update(ctx, func(tx store.Tx) error {
+		s, err := tx.HoldSession(ctx, p.Session)
+		if err != nil {
+			return unknown(err)
+		}
+		if s.User != p.User || !now.Before(s.Expires) {
+			return ErrUnknown
+		}
 		dev, w, err := d.look(ctx, tx, code, p)
 		if err != nil && (allow || !errors.Is(err, ErrWeak)) { // to say no, nobody has to prove more
 			return err

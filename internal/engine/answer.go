@@ -61,10 +61,11 @@ func (e *Engine) answerPassword(ctx context.Context, sc scene, answer secret.Tex
 
 // judgeNamed verifies the password of who was named before, if that was not done yet.
 func (e *Engine) judgeNamed(ctx context.Context, sc scene, answer secret.Text, who *claim) error {
-	if who.judged {
+	named := claim{user: sc.user, enrollments: sc.enrollments}
+	if who.judged && (who.user.ID != named.user.ID || who.of(named)) {
 		return nil
 	}
-	return e.judge(ctx, sc, claim{user: sc.user, enrollments: sc.enrollments}, sc.state.Login, answer, who)
+	return e.judge(ctx, sc, named, sc.state.Login, answer, who)
 }
 
 // A turn is that of one answer among those of the same person, and what was counted in it.

@@ -80,7 +80,7 @@ func (e *Engine) Cancel(ctx context.Context, handle secret.Text) (*Page, error) 
 	if err != nil {
 		return nil, e.notOffered(err)
 	}
-	state := e.fresh(next, secret.Random(), sc.state.Request)
+	state := e.fresh(next, secret.Random(), sc.state.Request.Afresh())
 	err = e.Store.Update(ctx, func(tx store.Tx) error {
 		if err := e.carryOut(ctx, tx, sc, cancelled, effects); err != nil {
 			return err
@@ -93,8 +93,11 @@ func (e *Engine) Cancel(ctx context.Context, handle secret.Text) (*Page, error) 
 	case err != nil:
 		return nil, ill(err)
 	}
-	sc.handle, sc.state = next, state
-	return e.page(sc), nil
+	after, err := e.live(ctx, next) // by the policy of a plain sign-in, where that was something else
+	if err != nil {
+		return nil, err
+	}
+	return e.page(after), nil
 }
 
 // notOffered is the answer to a step that is not on the page (S-19).

@@ -126,7 +126,7 @@ func (e *Engine) sendOf(ctx context.Context, sc scene, s sending, id string) sto
 		ID: id, Number: e.Keys.MAC(secret.MACPhone, number), Block: e.Keys.MAC(secret.MACPhone, "block", number[:max(0, len(number)-4)]),
 		User: sc.user.ID, Country: s.country, At: sc.now, Proved: s.proved,
 	}
-	if network := networkOf(obs.SourceOf(ctx).Address); network != "" {
+	if network := networkOf(sourceOf(ctx, sc)); network != "" {
 		send.Address = e.Keys.MAC(secret.MACPhone, "address", network)
 	}
 	if e.Price != nil {

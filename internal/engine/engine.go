@@ -119,6 +119,7 @@ type scene struct {
 	user           ident.User
 	enrollments    []ident.Enrollment
 	authenticators []ident.Authenticator
+	session        store.Session // whose proofs were borrowed; zero if it has ended, or none were
 	device         Device
 	now            time.Time
 }
@@ -155,7 +156,13 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		if err != nil && !(sc.state.User == "" && errors.Is(err, store.ErrNotFound)) {
 			return err
 		}
-		sc.enrollments, err = tx.Enrollments(ctx, sc.state.User)
+		if sc.enrollments, err = tx.Enrollments(ctx, sc.state.User); err != nil || !sc.state.Borrowed {
+			return err
+		}
+		sc.session, err = tx.SessionByID(ctx, sc.state.Request.Session)
+		if errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
 		return err
 	})
 	switch {
@@ -167,6 +174,8 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		return sc, expired("of a disabled client")
 	case sc.state.User != "" && sc.user.Status != ident.Active:
 		return sc, expired("of a user who is not active")
+	case sc.state.Stage != flow.Cancelled && sc.state.Borrowed && !lends(sc.session, sc.state, sc.now):
+		return sc, expired("of a session that has ended")
 	case superseded(sc):
 		return sc, expired("of a proof that was replaced since")
 	}
@@ -176,13 +185,27 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 	}
 	sc.policy = raised
 	if k := sc.state.Request.Replace; k != "" && sc.state.Stage != flow.Done {
+		if sc.state.User == "" || sc.state.User != sc.state.Request.Subject {
+			return sc, expired("of a change to somebody else's account")
+		}
 		if !sc.now.Before(sc.state.Created.Add(limit.Changing)) {
 			return sc, expired("of a change that took too long")
 		}
 		sc.replacing(k)
 	}
-	sc.state = sc.state.Aligned(sc.facts())
+	if sc.state = sc.state.Aligned(sc.facts()); sc.state.Login == "" { // what was shown is too old by now
+		if sc.state.Request.Replace != "" {
+			return sc, expired("of a change that took too long")
+		}
+		sc.user, sc.enrollments = ident.User{}, nil
+	}
 	return sc, nil
+}
+
+// lends reports that a session is alive and its person's own flow may stand on it. What was shown in a session that was
+// ended, perhaps because somebody else had got hold of it, is worth nothing any more (S-04, S-38).
+func lends(s store.Session, f flow.State, now time.Time) bool {
+	return s.ID != "" && s.User == f.User && now.Before(s.Expires)
 }
 
 // superseded reports that something was proved which is no longer what it was: an operator gave the person

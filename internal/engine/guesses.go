@@ -37,6 +37,8 @@ func (e *Engine) judge(ctx context.Context, sc scene, found claim, login string,
 	if len(answer) > password.MaxBytes {
 		return fault.New(fault.Invalid, msg.Malformed, "password of %d bytes", len(answer))
 	}
+	who.release() // of a turn from before it was overtaken
+	*who = claim{}
 	sc.state.Login, sc.state.User, sc.now = login, found.user.ID, e.Now() // what events tell
 	g, err := e.guess(ctx, sc)
 	if err != nil {

@@ -31,6 +31,13 @@ type claim struct {
 	leave       func()      // gives its turn back
 }
 
+// of reports that the claim was judged by what the person has now. What a right password of before is worth nobody knows.
+func (c claim) of(now claim) bool {
+	was, _ := ident.Find(c.enrollments, ident.Password)
+	is, _ := ident.Find(now.enrollments, ident.Password)
+	return !c.verdict.OK || c.user.ID == now.user.ID && was.ID == is.ID && was.Secret == is.Secret
+}
+
 // Identify takes a name, and the password where the page asks for both.
 func (e *Engine) Identify(ctx context.Context, handle secret.Text, c Claimant) (*Page, error) {
 	var who claim
@@ -45,6 +52,9 @@ func (e *Engine) Identify(ctx context.Context, handle secret.Text, c Claimant) (
 		}
 		if !sc.state.Live(e.Flow, sc.now) {
 			return nil, expired(string(sc.state.Stage) + " or out of time")
+		}
+		if _, _, err := flow.Next(sc.state, sc.facts(), flow.Refused{}); err != nil {
+			return e.page(sc), e.notOffered(err) // before a password is judged that leads nowhere
 		}
 		switch {
 		case c.Login == "":
@@ -163,14 +173,16 @@ func (e *Engine) find(ctx context.Context, login string) (claim, error) {
 	return who, nil
 }
 
-// judgeClaimed looks the claimant up and judges the password, if that was not done yet.
+// judgeClaimed looks the claimant up and judges the password, if that was not done yet. A step that was overtaken looks
+// again, for it may have been overtaken by who changed the password.
 func (e *Engine) judgeClaimed(ctx context.Context, sc scene, c Claimant, who *claim) error {
-	if who.judged {
-		return nil
-	}
 	found, err := e.find(ctx, c.Login)
 	if err != nil {
 		return err
+	}
+	if who.judged && who.of(found) {
+		who.user, who.enrollments = found.user, found.enrollments
+		return nil
 	}
 	return e.judge(ctx, sc, found, c.Login, c.Password, who)
 }
@@ -182,7 +194,11 @@ func (e *Engine) rehash(ctx context.Context, tx store.Tx, who claim) error {
 	}
 	enrolled, _ := ident.Find(who.enrollments, ident.Password)
 	enrolled.Secret = who.verdict.Replace
-	return tx.PutEnrollment(ctx, enrolled)
+	err := tx.PutEnrollment(ctx, enrolled)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.ErrStale // the password is another one by now
+	}
+	return err
 }
 
 // pageUnless shows the page beside a refusal, unless the refusal is to stand alone.

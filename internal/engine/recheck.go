@@ -19,8 +19,7 @@ import (
 type Recheck struct {
 	User   ident.UserID
 	Answer secret.Text
-	// Then is called if the password is right, with nothing locked, and says what to do in the commit that clears the
-	// counters. It gets the enrollment that was judged: whoever replaces it has to find it unchanged.
+	// Then is called if the password is right, with nothing locked, and says what to commit. It gets the enrollment that was judged: whoever replaces it has to find it unchanged.
 	Then func(u ident.User, judged ident.Enrollment) (func(store.Tx) error, error)
 }
 
@@ -54,17 +53,17 @@ func (e *Engine) Recheck(ctx context.Context, r Recheck) error {
 		}
 		return fault.New(fault.Denied, msg.AuthenticationFailed, "password is wrong").At("passcode")
 	}
+	// Cleared at once, for the guess was right whatever comes of the rest; and so that the rest holds no counter while it
+	// waits for a sign-in, which takes the counters last.
+	if err := e.Store.Update(ctx, func(tx store.Tx) error { return tx.ClearGuess(ctx, who.guess, e.Passwords) }); err != nil {
+		return ill(err)
+	}
 	judged, _ := ident.Find(sc.enrollments, ident.Password)
 	commit, err := r.Then(sc.user, judged)
 	if err != nil {
 		return err
 	}
-	return ill(e.Store.Update(ctx, func(tx store.Tx) error {
-		if err := tx.ClearGuess(ctx, who.guess, e.Passwords); err != nil {
-			return err
-		}
-		return commit(tx)
-	}))
+	return ill(e.Store.Update(ctx, commit))
 }
 
 // NewPassword judges a password that somebody chose (S-02, S-03), and returns what is kept of it. It waits for its turn to

@@ -42,6 +42,9 @@ type Opened struct {
 func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 	o.Request.Ending = flow.Redirect
 	o.Request.Session = o.Session.ID
+	if o.Request.Replace != "" {
+		o.Request.Subject = o.Session.User
+	}
 	o.Request.Device = e.deviceDigest(browserToken(o.Browser))
 	interaction := secret.Random()
 	handle := e.stateHandle(interaction.Reveal())
@@ -50,6 +53,9 @@ func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 	begun := sc.state
 
 	next, effects, err := e.resume(ctx, &sc, o)
+	if err == nil && o.Request.Replace != "" && effects == nil {
+		err = ErrTooOld // nobody was resumed, so there is nobody whose phone it could be
+	}
 	if errors.Is(err, ErrTooOld) {
 		return Opened{}, err
 	}
@@ -93,7 +99,7 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		}
 		// Read again, with the person: either may have changed since the caller looked.
 		s, err := tx.SessionByID(ctx, o.Session.ID)
-		if err == nil && s.Value == o.Session.Value {
+		if err == nil && s.Value == o.Session.Value && sc.now.Before(s.Expires) {
 			if sc.user, err = tx.User(ctx, s.User); err == nil {
 				sc.enrollments, err = tx.Enrollments(ctx, s.User)
 			}
@@ -107,9 +113,6 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		return sc.state, nil, err
 	}
 	sc.policy, _ = sc.client.Policy.Raise(o.Request.ACR)
-	if o.Request.Replace != "" && sc.user.Status != ident.Active {
-		return sc.state, nil, ErrTooOld // nobody is signed in
-	}
 	if o.Anew || sc.user.Status != ident.Active || o.Request.Subject != "" && o.Request.Subject != sc.user.ID {
 		sc.user, sc.enrollments = ident.User{}, nil
 		return sc.state, nil, nil
@@ -126,7 +129,9 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		sc.user, sc.enrollments = ident.User{}, nil
 		return sc.state, nil, nil
 	}
-	next, effects, err := flow.Next(sc.state, sc.facts(), flow.Resumed{Login: sc.user.Login, User: sc.user.ID, Proofs: proofs})
+	// Whoever is signed in is not invited to what they can do without: they have skipped it, or came by an application that
+	// does not offer it, and asked in silence they could not even decline (OpenID Connect Core 3.1.2.1). A device is let in alike.
+	next, effects, err := flow.Next(sc.state, sc.facts(), flow.Resumed{Login: sc.user.Login, User: sc.user.ID, Proofs: proofs, Skipped: sc.policy.Offer})
 	if err != nil { // nothing that counts was shown
 		sc.user, sc.enrollments = ident.User{}, nil
 		return sc.state, nil, nil
@@ -153,10 +158,13 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 	if r.Ending != flow.Redirect {
 		return "", nil
 	}
-	was, err := tx.SessionByID(ctx, r.Session)
+	was, err := tx.HoldSession(ctx, r.Session)
 	found := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
+	}
+	if sc.state.Borrowed && !lends(was, sc.state, sc.now) {
+		return "", store.ErrStale // ended since we looked: what it lent is gone
 	}
 	join := func(id string) error {
 		if r.Mode == flow.Here {
@@ -164,7 +172,7 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 		}
 		return tx.JoinSession(ctx, id, store.Membership{Client: r.Client, Server: r.Server, Joined: sc.now})
 	}
-	if found && was.User == sc.state.User && sc.now.Before(was.Expires) {
+	if lends(was, sc.state, sc.now) {
 		more := flow.Merge(was.Proofs, sc.state.Proofs)
 		if !slices.Equal(more, was.Proofs) {
 			raised := was
@@ -219,8 +227,9 @@ func (e *Engine) arrival(handle secret.Text) string {
 type Arrival struct {
 	Request flow.Request
 	Code    secret.Text
-	Session secret.Text // the cookie from now on; empty if it stays what it is
-	Other   bool        // it is somebody else than the application asked for
+	Session secret.Text   // the cookie from now on; empty if it stays what it is
+	Began   store.Session // the session that the cookie is of
+	Other   bool          // it is somebody else than the application asked for
 }
 
 // Arrive returns what a finished sign-in gives its browser. A handle that another browser shows is worth nothing:
@@ -240,8 +249,8 @@ func (e *Engine) Arrive(ctx context.Context, handle, browser secret.Text) (Arriv
 		return Arrival{}, expired("of another browser")
 	}
 	a := Arrival{Request: r, Code: e.successCode(sc), Other: r.Subject != "" && r.Subject != sc.state.User}
-	err = e.Store.ViewOnce(ctx, func(tx store.Tx) error {
-		_, err := tx.Session(ctx, e.sessionDigest(sc))
+	err = e.Store.ViewOnce(ctx, func(tx store.Tx) (err error) {
+		a.Began, err = tx.Session(ctx, e.sessionDigest(sc))
 		return err
 	})
 	switch {

@@ -43,6 +43,9 @@ func mayReplace(s store.Session, have []ident.Enrollment, k ident.Kind, now time
 // save stores what was set up: beside all else, or in the place of what there was of its kind.
 func (e *Engine) save(ctx context.Context, tx store.Tx, sc scene, fresh ident.Enrollment) error {
 	if sc.state.Request.Replace == fresh.Kind {
+		if fresh.User == "" || fresh.User != sc.state.Request.Subject {
+			return expired("of a change to somebody else's account")
+		}
 		if err := e.DropFactor(ctx, tx, sc.user, fresh.Kind, sc.state.Request.Session, sc.now); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}

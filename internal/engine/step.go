@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey.dev/internal/audit"
@@ -65,9 +66,12 @@ func (e *Engine) commit(ctx context.Context, sc scene, ev flow.Event, with ...fu
 }
 
 // carryOut writes the state and its effects. The flow comes first: whoever is overtaken finds out before
-// anything else, and everybody takes locks in one order (flow, code, counters), so that nobody waits in a circle.
+// anything else, and everybody takes locks in one order (flow, person, session, code, counters), so that nobody waits in a circle.
 func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.State, effects []flow.Effect) error {
 	if err := tx.PutFlow(ctx, next, next.Expires(e.Flow)); err != nil {
+		return err
+	}
+	if err := unchanged(ctx, tx, sc, next); err != nil {
 		return err
 	}
 	var events []audit.Event
@@ -100,6 +104,31 @@ func (e *Engine) carryOut(ctx context.Context, tx store.Tx, sc scene, next flow.
 		}
 	}
 	return tx.Record(ctx, events...)
+}
+
+// unchanged holds the person where a step shows something more or ends the sign-in, and asks that they are still what was
+// judged: active, with the very enrollments behind the proofs. Judging takes a while, and whoever changes a password or
+// removes a phone in it must not be overtaken by who knew the old one (S-04, S-79). They in turn take an enrollment away
+// before they end what was begun with it, so that what is committed here is there for them to end.
+func unchanged(ctx context.Context, tx store.Tx, sc scene, next flow.State) error {
+	if len(next.Proofs) == 0 || next.Stage != flow.Done && slices.Equal(next.Proofs, sc.state.Proofs) {
+		return nil
+	}
+	user, have, err := tx.HoldPerson(ctx, next.User)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && user.Status != ident.Active:
+		return store.ErrStale
+	case err != nil:
+		return err
+	}
+	for _, p := range next.Proofs {
+		judged, ok := ident.Find(sc.enrollments, p.Kind)
+		now, _ := ident.Find(have, p.Kind)
+		if ok && (now.ID != judged.ID || p.At.Equal(sc.now) && now.Secret != judged.Secret) {
+			return store.ErrStale
+		}
+	}
+	return nil
 }
 
 // code is the row of the code, with the grant that redeeming it gives. A code for one grant type is none for the other.

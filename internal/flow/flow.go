@@ -42,7 +42,7 @@ type Request struct {
 	Ending    Ending
 	Mode      string       // response_mode of a redirect ending
 	Key       string       // dpop_jkt: the thumbprint of the key that the tokens will be bound to, or empty
-	Subject   ident.UserID // who it has to be (id_token_hint), or empty
+	Subject   ident.UserID // who it has to be (id_token_hint, or whose phone is replaced), or empty
 	Session   string       // the browser's session when it began, or empty
 	Replace   ident.Kind   // what is to be set up anew, in place of what the person has of that kind; or empty
 }
@@ -89,6 +89,7 @@ type State struct {
 	User        ident.UserID
 	Proofs      []Proof
 	Skipped     []ident.Kind
+	Borrowed    bool // some of the proofs are the browser's session's: they count as long as that lives
 	Current     Current
 	Outcome     Outcome
 }
@@ -217,11 +218,12 @@ type Event interface{ event() }
 // The events.
 type (
 	// Resumed: somebody is signed in in the browser, and what they showed there counts. The caller has left out
-	// what is too old for this sign-in.
+	// what is too old for this sign-in, and says what they are not invited to again.
 	Resumed struct {
-		Login  string
-		User   ident.UserID
-		Proofs []Proof
+		Login   string
+		User    ident.UserID
+		Proofs  []Proof
+		Skipped []ident.Kind
 	}
 	// Named: a name was given, without a password. The user is known to the engine or not; the flow goes
 	// on alike (S-24). Reset unless the name alone is asked for.
@@ -339,9 +341,13 @@ func Next(s State, f Facts, ev Event) (State, []Effect, error) {
 	return next, effects, nil
 }
 
-// anywhere handles what every live stage allows, and leaves the rest to the stage.
+// anywhere handles what every live stage allows, and leaves the rest to the stage. A replacement is for the person
+// whose session allowed it: whoever else it is has to cancel it first (S-38).
 func anywhere(stage move) move {
 	return func(s State, f Facts, ev Event) (State, []Effect, error) {
+		if s.Request.Replace != "" && names(ev) {
+			return s, nil, ErrNotOffered{s.Stage, ev}
+		}
 		switch e := ev.(type) {
 		case Named:
 			s = restart(s, e.Login, e.User)
@@ -362,10 +368,28 @@ func anywhere(stage move) move {
 	}
 }
 
+// names reports that an event says who it is.
+func names(ev Event) bool {
+	switch ev.(type) {
+	case Named, SignedIn, Refused:
+		return true
+	}
+	return false
+}
+
+// Afresh returns what a cancelled sign-in was begun for, for whoever comes next. What only the person before might do
+// is not among it: a replacement becomes a plain sign-in for the page that it would have ended at (S-21, S-38).
+func (r Request) Afresh() Request {
+	if r.Replace != "" {
+		r.Replace, r.Subject = "", ""
+	}
+	return r
+}
+
 // restart forgets everything that was shown: another name, another person (S-21).
 func restart(s State, login string, u ident.UserID) State {
 	s.Login, s.User = login, u
-	s.Proofs, s.Skipped, s.Current = nil, nil, Current{}
+	s.Proofs, s.Skipped, s.Borrowed, s.Current = nil, nil, false, Current{}
 	return s
 }
 
@@ -377,7 +401,7 @@ func resuming(s State, f Facts, ev Event) (State, []Effect, error) {
 		return s, nil, ErrNotOffered{s.Stage, ev}
 	}
 	s = restart(s, e.Login, e.User)
-	s.Proofs = slices.Clone(e.Proofs)
+	s.Proofs, s.Skipped, s.Borrowed = slices.Clone(e.Proofs), slices.Clone(e.Skipped), true
 	return advance(s, f, Record{audit.SessionResumed, true, ""})
 }
 
@@ -467,11 +491,31 @@ func resent(s State, e Resent) (State, []Effect, error) {
 // one that was removed no longer proves anything. Then the flow stands where its proofs put it. Before the
 // password nothing is aligned, so that nothing can be seen; and what is done is done by a step alone.
 func (s State) Aligned(f Facts) State {
+	s = s.aged(f.Now)
 	need := f.need(s)
 	if len(s.Proofs) == 0 || need.Met() || s.fits(need, f) {
 		return s
 	}
 	s, _, _ = advance(s, f) // with something missing it has no effects
+	return s
+}
+
+// aged leaves out what the session lent and what has become too old meanwhile for what was asked (max_age). Without the
+// password among what is left, the person begins again.
+func (s State) aged(now time.Time) State {
+	if !s.Borrowed || s.Stage == Done || s.Stage == Cancelled {
+		return s
+	}
+	young := Fresh(s.Proofs, s.Request.MaxAge, now)
+	left := slices.DeleteFunc(slices.Clone(s.Proofs), func(p Proof) bool { return p.At.Before(s.Created) && !slices.Contains(young, p) })
+	switch {
+	case len(left) == len(s.Proofs):
+	case slices.ContainsFunc(left, func(p Proof) bool { return p.Kind == ident.Password }):
+		s.Proofs = left
+	default:
+		s = restart(s, "", "")
+		s.Stage = Identify
+	}
 	return s
 }
 

@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -131,5 +132,31 @@ func TestS18_AFlowEndsWhenIdleAndInAnyCase(t *testing.T) {
 	s.Seen = start.Add(90 * time.Minute)
 	if got := s.Expires(l); got != start.Add(2*time.Hour) {
 		t.Errorf("an active flow expires %s after its beginning, want 2h", got.Sub(start))
+	}
+}
+
+func TestS38_NobodyElseIsNamedWhileAPhoneIsReplaced(t *testing.T) {
+	r := flow.Request{Ending: flow.Redirect, Mode: flow.Here, Subject: "mary", Session: "ses1", Replace: ident.Phone}
+	f := flow.Facts{Now: start, Policy: policy.PasswordAndPhone, Enrollments: people["mary"]}
+	proofs := []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: start}}
+	s, _, err := flow.Next(flow.Begin(secret.Digest{1}, secret.Digest{2}, r, start), f, flow.Resumed{Login: "mary", User: "mary", Proofs: proofs})
+	if err != nil || s.Stage != flow.EnrollSelect {
+		t.Fatalf("at %s, %v", s.Stage, err)
+	}
+	for _, at := range []flow.State{s, flow.Begin(secret.Digest{1}, secret.Digest{2}, r, start)} {
+		for _, ev := range []flow.Event{flow.Named{Login: "paul", User: "paul"}, flow.SignedIn{Login: "paul", User: "paul"}, flow.SignedIn{Login: "mary", User: "mary"}, flow.Refused{Login: "paul"}} {
+			if _, _, err := flow.Next(at, f, ev); err == nil {
+				t.Errorf("%T at %s", ev, at.Stage)
+			}
+		}
+	}
+	want := r
+	want.Replace, want.Subject = "", ""
+	if got := r.Afresh(); !reflect.DeepEqual(got, want) {
+		t.Errorf("begun afresh: %+v", got)
+	}
+	hinted := flow.Request{Client: "0oa1", Subject: "mary"}
+	if got := hinted.Afresh(); !reflect.DeepEqual(got, hinted) {
+		t.Errorf("an application's request became %+v", got)
 	}
 }

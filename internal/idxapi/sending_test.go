@@ -9,6 +9,7 @@ import (
 
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/engine"
+	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/store"
@@ -64,6 +65,29 @@ func (h *house) atNumber(t *testing.T) *visit {
 	v, _ := h.begin("0oa1seed")
 	v.identify(mary, password1).want(t, 200, "select-authenticator-enroll")
 	return v
+}
+
+// An application that signs people in on its own server tells whose address it speaks for, and proves who it is.
+func TestS34_TextsAreCountedByThePersonsOwnAddress(t *testing.T) {
+	h := build(t, sends(limit.Sends{PerAddress: limit.DefaultSends().PerAddress}))
+	h.from("198.51.100.7") // the application's server
+	at := func(source string) *visit {
+		handle, err := h.engine.Begin(t.Context(), flow.Request{Server: "default", Client: "0oa1seed", Source: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := &visit{house: h, interaction: handle.Reveal()}
+		v.state = v.introspect().text("stateHandle")
+		v.identify(mary, password1).want(t, 200, "select-authenticator-enroll")
+		return v
+	}
+	one, another := at("2001:db8:1:2::1"), at("203.0.113.9")
+	for i := range 30 {
+		one.enroll(numberOf(i, i)).want(t, 200, "enroll-authenticator", "select-authenticator-enroll")
+	}
+	one.enroll(numberOf(31, 0)).want429(t)
+	another.enroll(numberOf(32, 0)).want(t, 200, "enroll-authenticator", "select-authenticator-enroll")
+	at("2001:db8:1:2::2").enroll(numberOf(33, 0)).want429(t)
 }
 
 func TestS34_S36_AnAddressGetsThirtyAnHour(t *testing.T) {

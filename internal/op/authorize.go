@@ -181,8 +181,8 @@ func (a *API) enter(c *call, client oauth.Client) (reply, error) {
 	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
 }
 
-// arrive is where a browser comes from the sign-in page when that is done. It changes nothing: the sign-in made the
-// code and the session; here the browser gets them that it was begun in.
+// arrive is where a browser comes from the sign-in page when that is done. The sign-in made the code and the session;
+// here the browser gets them that it was begun in. If it has another session by now, one takes the other's place.
 func (a *API) arrive(c *call) (reply, error) {
 	handle, err := c.params.need("stateToken")
 	if err != nil {
@@ -191,6 +191,15 @@ func (a *API) arrive(c *call) (reply, error) {
 	arrival, err := a.Engine.Arrive(c.Context(), secret.Text(handle), a.cookieIn(c, browserCookie))
 	if err != nil {
 		return c.over(err)
+	}
+	if arrival.Session != "" {
+		was, err := a.session(c)
+		if err != nil {
+			return reply{}, err
+		}
+		if err := a.Sessions.Succeed(c.Context(), was, arrival.Began); err != nil {
+			return reply{}, err
+		}
 	}
 	r := arrival.Request
 	if r.Mode == flow.Here {

@@ -19,9 +19,11 @@ import (
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/authn/phone"
 	signin "latchkey.dev/internal/engine"
+	"latchkey.dev/internal/fault"
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/op"
@@ -452,6 +454,199 @@ func TestS40_WhatEndsASession(t *testing.T) {
 	}
 }
 
+// A meddler is a database in which something happens before the next commit: between what was
+// read and what is written.
+type meddler struct {
+	store.DB
+	before func()
+}
+
+func (m *meddler) Update(ctx context.Context, f func(store.Tx) error) error {
+	if before := m.before; before != nil {
+		m.before = nil
+		before()
+	}
+	return m.DB.Update(ctx, f)
+}
+
+// meddledOnBoth is hostedOnBoth with something that happens in between.
+func meddledOnBoth(t *testing.T, f func(*testing.T, *hosted, *meddler)) {
+	for name, open := range map[string]func(testing.TB) store.DB{"sqlite": onSQLite, "postgres": onPostgres} {
+		t.Run(name, func(t *testing.T) {
+			m := &meddler{DB: open(t)}
+			f(t, newHosted(t, m), m)
+		})
+	}
+}
+
+// signOutEverywhere is what somebody does who fears that others are in.
+func (h *hosted) signOutEverywhere(u ident.UserID) {
+	h.t.Helper()
+	if _, err := h.sessions.EndAll(ctx, u, "", "test"); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// nothingIsLeft fails the test if somebody is signed in anywhere.
+func (h *hosted) nothingIsLeft(u ident.UserID) {
+	h.t.Helper()
+	if all, err := h.sessions.Of(ctx, u); err != nil || len(all) != 0 {
+		h.t.Errorf("%d sessions are left, %v", len(all), err)
+	}
+}
+
+func TestS04_WhatAnEndedSessionLentIsGone(t *testing.T) {
+	enroll := signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}
+	for name, c := range map[string]struct {
+		user  ident.UserID
+		begin func(b *tab) *signin.Page
+		step  func(h *hosted, p *signin.Page) error
+	}{
+		"another phone": {"00u1mary", func(b *tab) *signin.Page {
+			b.enter(appID)
+			return b.asked(b.visit(http.MethodGet, anew, nil))
+		}, func(h *hosted, p *signin.Page) error {
+			_, err := h.engine.ChooseToEnroll(ctx, p.Handle, enroll)
+			return err
+		}},
+		"the code of another phone": {"00u1mary", func(b *tab) *signin.Page {
+			b.enter(appID)
+			p := b.asked(b.visit(http.MethodGet, anew, nil))
+			b.wait(31 * time.Second)
+			p, err := b.engine.ChooseToEnroll(ctx, p.Handle, enroll)
+			return must(b.t, p, err)
+		}, func(h *hosted, p *signin.Page) error {
+			_, err := h.engine.Answer(ctx, p.Handle, pinned)
+			return err
+		}},
+		"a phone on top": {"00u1mary", func(b *tab) *signin.Page {
+			b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+			p := b.asked(b.authorize(appID))
+			p, err := b.engine.ChooseToVerify(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS})
+			return must(b.t, p, err)
+		}, func(h *hosted, p *signin.Page) error {
+			_, err := h.engine.Answer(ctx, p.Handle, pinned)
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for moment, end := range map[string]func(*hosted, *meddler){
+				"before the step":     func(h *hosted, _ *meddler) { h.signOutEverywhere(c.user) },
+				"while it is judged":  func(h *hosted, m *meddler) { m.before = func() { h.signOutEverywhere(c.user) } },
+				"the session expires": func(h *hosted, _ *meddler) { h.write(func(tx store.Tx) error { return expire(tx, c.user, h.now()) }) },
+			} {
+				t.Run(moment, func(t *testing.T) {
+					meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+						p := c.begin(h.tab())
+						was := h.phoneOf(c.user)
+						end(h, m)
+						err := c.step(h, p)
+						if moment == "while it is judged" { // a code that leaves is no end; what follows is
+							if err == nil {
+								_, err = h.engine.Answer(ctx, p.Handle, pinned)
+							}
+						}
+						if fault.As(err).Kind != fault.Expired {
+							t.Errorf("it goes on: %v", err)
+						}
+						if h.phoneOf(c.user) != was {
+							t.Error("the phone is another one")
+						}
+						h.nothingIsLeft(c.user)
+					})
+				})
+			}
+		})
+	}
+}
+
+// expire lets all of somebody's sessions be over.
+func expire(tx store.Tx, u ident.UserID, now time.Time) error {
+	all, err := tx.SessionsOf(ctx, u)
+	for _, s := range all {
+		err = errors.Join(err, tx.SeeSession(ctx, s.ID, s.Seen, now))
+	}
+	return err
+}
+
+func TestS04_NobodyIsLetInInSilenceAfterSigningOut(t *testing.T) {
+	meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+		b := h.tab()
+		b.enter(appID)
+		m.before = func() { h.signOutEverywhere("00u1mary") }
+		if q := back(t, b.authorize(appID, "prompt", "none")); q.Get("code") != "" || q.Get("error") == "" {
+			t.Errorf("let in: %v", q)
+		}
+		h.nothingIsLeft("00u1mary")
+	})
+}
+
+func TestMaxAgeIsAskedUntilTheEnd(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+		h.wait(time.Minute)
+		p := b.asked(b.authorize(appID, "max_age", "120"))
+		if p.Offer.Stage != flow.VerifyData {
+			t.Fatalf("at %s", p.Offer.Stage)
+		}
+		h.wait(time.Minute)
+		p, err := h.engine.ChooseToVerify(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS})
+		must(t, p, err)
+		h.wait(time.Second)
+		p, err = h.engine.Answer(ctx, p.Handle, pinned)
+		if fault.As(err).Key != msg.NotOffered || p.Offer.Stage != flow.Identify || p.User.ID != "" || p.Redirect != "" {
+			t.Fatalf("at %s, %v: the password is older than was asked for", p.Offer.Stage, err)
+		}
+		p = b.password(p, "mary@example.com")
+		h.wait(10 * time.Minute) // what was shown in this sign-in is as young as it can be
+		got := part(t, b.redeem(appID, back(t, b.arrive(b.code(p))).Get("code")).ID, 1)
+		if at := time.Unix(int64(got["auth_time"].(float64)), 0); h.now().Sub(at) > 2*time.Minute {
+			t.Errorf("auth_time %s, now %s", at, h.now())
+		}
+		// Of a change to an account nothing is left, for it was to be done in time.
+		b = h.tab()
+		b.enter(appID)
+		p = b.asked(b.visit(http.MethodGet, anew+"&max_age=120", nil))
+		h.wait(2 * time.Minute)
+		if _, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}); fault.As(err).Kind != fault.Expired {
+			t.Errorf("it goes on: %v", err)
+		}
+	})
+}
+
+func TestWhoIsSignedInIsNotInvitedAgain(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client("0oa1optional", func(c *oauth.Client) { c.Policy = policy.PasswordAndOptionalPhone })
+		b := h.tab()
+		p := b.password(b.asked(b.authorize("0oa1optional")), "paul@example.com")
+		if p.Offer.Stage != flow.EnrollSelect || !p.Offer.Skip {
+			t.Fatalf("at %s", p.Offer.Stage)
+		}
+		p, err := h.engine.Skip(ctx, p.Handle)
+		b.arrive(must(t, p, err))
+		h.wait(time.Second)
+		for _, more := range [][]string{{"prompt", "none"}, nil, {"prompt", "none", "acr_values", policy.ACRTwoFactorsIfAny}} {
+			for _, client := range []string{"0oa1optional", "0oa1onefa"} {
+				if q := back(t, b.authorize(client, more...)); q.Get("code") == "" {
+					t.Errorf("%s %v: %v", client, more, q)
+				}
+			}
+		}
+		// What is required cannot be skipped, and who has a phone is asked for it.
+		if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "interaction_required" {
+			t.Errorf("a phone is required: %q", got)
+		}
+		h.write(func(tx store.Tx) error {
+			return tx.AddEnrollment(ctx, ident.Enrollment{ID: "sms1paul", User: "00u1paul", Authenticator: "aut1phone", Kind: ident.Phone,
+				Method: ident.MethodSMS, Secret: another, Created: h.now()})
+		})
+		if got := back(t, b.authorize("0oa1optional", "prompt", "none")).Get("error"); got != "interaction_required" {
+			t.Errorf("a phone is enrolled: %q", got)
+		}
+	})
+}
+
 func TestFormPost(t *testing.T) {
 	h := newHosted(t, open(t))
 	b := h.tab()
@@ -697,6 +892,56 @@ func TestS65_LogoutEndsTheSession(t *testing.T) {
 	})
 }
 
+func TestS65_LogoutReachesWhatTwoTabsBegan(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		for _, id := range []string{"0oa1second", "0oa1third"} {
+			h.client(oauth.ClientID(id), func(c *oauth.Client) {
+				c.FrontChannelLogout, c.BackChannelLogout = "https://"+id+".example/front", "https://"+id+".example/back"
+			})
+		}
+		b := h.tab()
+		one, two := b.asked(b.authorize("0oa1second")), b.asked(b.authorize("0oa1third")) // before anybody is signed in
+		one = b.code(b.password(one, "mary@example.com"))
+		first := b.redeem("0oa1second", back(t, b.arrive(one)).Get("code"))
+		two = b.code(b.password(two, "mary@example.com"))
+		second := b.redeem("0oa1third", back(t, b.arrive(two)).Get("code"))
+		if q := back(t, b.arrive(two)); q.Get("code") == "" {
+			t.Errorf("S-23: arriving again: %v", q)
+		}
+		if all, err := h.sessions.Of(ctx, "00u1mary"); err != nil || len(all) != 1 || all[0].ID != sid(t, second) {
+			t.Fatalf("%d sessions in one browser, %v", len(all), err)
+		}
+		body := b.logout("id_token_hint", second.ID).Body.String()
+		if err := h.sessions.Tell(ctx); err != nil || len(h.told) != 2 {
+			t.Fatal(err, h.told)
+		}
+		told := map[string]any{}
+		for _, one := range h.told {
+			to, token, _ := strings.Cut(one, " ")
+			told[to] = part(t, token, 1)["sid"]
+		}
+		for id, got := range map[string]tokens{"0oa1second": first, "0oa1third": second} {
+			if told["https://"+id+".example/back"] != sid(t, got) || !strings.Contains(body, "https://"+id+".example/front?iss="+url.QueryEscape(issuer)+"&amp;sid="+sid(t, got)) {
+				t.Errorf("%s does not know which session ended: %v, %s", id, told, body)
+			}
+		}
+	})
+}
+
+func TestSomebodyElseInTheOtherTab(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		one, two := b.asked(b.authorize("0oa1onefa")), b.asked(b.authorize("0oa1onefa"))
+		b.arrive(b.password(one, "mary@example.com"))
+		b.arrive(b.password(two, "paul@example.com"))
+		maries, err := h.sessions.Of(ctx, "00u1mary")
+		pauls, e := h.sessions.Of(ctx, "00u1paul")
+		if err != nil || e != nil || len(maries) != 0 || len(pauls) != 1 {
+			t.Errorf("%d sessions of Mary, %d of Paul, %v %v", len(maries), len(pauls), err, e)
+		}
+	})
+}
+
 func TestALogoutThatNobodyTakesIsGivenUp(t *testing.T) {
 	h := newHosted(t, open(t))
 	h.client(appID, func(c *oauth.Client) { c.BackChannelLogout = "https://first.example/back" })
@@ -893,6 +1138,91 @@ func TestS38_WhoMaySetUpAnotherPhone(t *testing.T) {
 		}
 		if h.phoneOf("00u1mary").Secret != number {
 			t.Error("the phone is another one")
+		}
+	})
+}
+
+// pair gives Paul a phone, and returns a browser in which Mary may set up another one, on the page that asks for it.
+func (h *hosted) pair() (*tab, *signin.Page) {
+	h.t.Helper()
+	h.write(func(tx store.Tx) error {
+		return tx.AddEnrollment(ctx, ident.Enrollment{ID: "sms1paul", User: "00u1paul", Authenticator: "aut1phone", Kind: ident.Phone,
+			Method: ident.MethodSMS, Secret: another, Hint: "+1 XXX-XXX-0145", Created: h.now()})
+	})
+	b := h.tab()
+	b.enter(appID)
+	p := b.asked(b.visit(http.MethodGet, anew, nil))
+	if p.Offer.Stage != flow.EnrollSelect {
+		h.t.Fatalf("at %s", p.Offer.Stage)
+	}
+	return b, p
+}
+
+func TestS38_NotYouLeavesTheReplacementBehind(t *testing.T) {
+	for login, user := range map[string]ident.UserID{"paul@example.com": "00u1paul", "mary@example.com": "00u1mary"} {
+		t.Run(login, func(t *testing.T) {
+			hostedOnBoth(t, func(t *testing.T, h *hosted) {
+				b, p := h.pair()
+				was := h.phoneOf(user)
+				p, err := h.engine.Cancel(ctx, p.Handle)
+				if must(t, p, err).Offer.Stage != flow.Identify {
+					t.Fatalf("at %s", p.Offer.Stage)
+				}
+				p = b.password(p, login)
+				if p.Offer.Stage != flow.VerifyData || len(p.Enrollments) != 2 {
+					t.Fatalf("a password alone leads to %s, with %d enrollments", p.Offer.Stage, len(p.Enrollments))
+				}
+				if _, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}); fault.As(err).Key != msg.NotOffered {
+					t.Errorf("another phone: %v", err)
+				}
+				if w := b.arrive(b.code(p)); w.Header().Get("Location") != origin+"/account/phone" {
+					t.Errorf("to %q", w.Header().Get("Location"))
+				}
+				if got := h.phoneOf(user); got != was {
+					t.Errorf("the phone is %s, was %s", got.ID, was.ID)
+				}
+				if n := len(h.events(audit.FactorRemoved)); n != 0 {
+					t.Errorf("S-71: %d events", n)
+				}
+				h.write(func(tx store.Tx) error { // who is signed in there is who was shown, and nobody else
+					maries, err := tx.SessionsOf(ctx, "00u1mary")
+					pauls, e := tx.SessionsOf(ctx, "00u1paul")
+					if len(maries)+len(pauls) != 1 {
+						t.Errorf("%d sessions of Mary, %d of Paul", len(maries), len(pauls))
+					}
+					return errors.Join(err, e)
+				})
+			})
+		})
+	}
+}
+
+func TestS38_AReplacementIsNobodyElses(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		_, p := h.pair()
+		was := h.phoneOf("00u1paul")
+		for _, login := range []string{"paul@example.com", "mary@example.com", "nobody@example.com"} {
+			for _, pass := range []secret.Text{marys, "wrong"} {
+				got, err := h.engine.Identify(ctx, p.Handle, signin.Claimant{Login: login, Password: pass, Typed: true})
+				if fault.As(err).Key != msg.NotOffered || got.User.ID != "00u1mary" || got.Offer.Stage != flow.EnrollSelect {
+					t.Errorf("%s with %q: %v", login, pass.Reveal(), err)
+				}
+			}
+		}
+		// One that was stored for somebody else does not go on either.
+		h.write(func(tx store.Tx) error {
+			s, err := tx.Flow(ctx, secret.DigestOf(secret.StateHandle, p.Handle.Reveal()))
+			if err != nil {
+				return err
+			}
+			s.User, s.Login = "00u1paul", "paul@example.com"
+			return tx.PutFlow(ctx, s, h.now().Add(time.Hour))
+		})
+		if _, err := h.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other}); fault.As(err).Kind != fault.Expired {
+			t.Errorf("it goes on: %v", err)
+		}
+		if got := h.phoneOf("00u1paul"); got != was {
+			t.Errorf("the phone is %s, was %s", got.ID, was.ID)
 		}
 	})
 }

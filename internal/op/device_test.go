@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -37,7 +38,8 @@ func sofaIn(o *org) *sofa {
 	s := &sofa{org: o, signed: true, counts: map[string]int{}, most: 100,
 		who: device.Person{User: "00u1mary", AuthTime: o.now().Add(-time.Minute), AMR: []string{"pwd", "sms", "mca", "mfa"}, ACR: "", Session: "ses1"}}
 	o.write(func(tx store.Tx) error {
-		return tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1mary", User: "00u1mary", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: o.now()})
+		err := tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1mary", User: "00u1mary", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: o.now()})
+		return errors.Join(err, tx.AddSession(ctx, store.Session{ID: s.who.Session, Value: secret.DigestOf(secret.SessionValue, "1"), User: s.who.User, Created: o.now(), Seen: o.now(), Expires: o.now().Add(24 * time.Hour)}))
 	})
 	o.client(tvID, func(c *oauth.Client) {
 		c.Label, c.Grants = "Living <Room> TV", []oauth.GrantType{oauth.DeviceCode, oauth.RefreshToken}
@@ -70,6 +72,7 @@ func (s seated) Find(context.Context, secret.Text) (store.Session, error) {
 func (seated) ByID(context.Context, string) (store.Session, error)         { return store.Session{}, nil }
 func (seated) Entered(context.Context, string) ([]store.Membership, error) { return nil, nil }
 func (seated) End(context.Context, store.Session, string) error            { return nil }
+func (seated) Succeed(context.Context, store.Session, store.Session) error { return nil }
 func (seated) Ticket(store.Session) secret.Text                            { return "" }
 func (seated) Tells(store.Session, secret.Text) bool                       { return false }
 
@@ -327,6 +330,27 @@ func TestADeviceAsksForAsMuchAsItsApplication(t *testing.T) {
 	s.answers(asked, "user_code", w.User, "answer", "continue").stays(200, "asks for more")
 	s.poll(w).refused(400, oauth.AuthorizationPending, "")
 	s.answers(asked, "user_code", w.User, "answer", "deny").stays(200, "stays out") // saying no needs no more
+}
+
+func TestS04_AnEndedSessionLetsNoDeviceIn(t *testing.T) {
+	for name, end := range map[string]func(store.Tx, time.Time) error{
+		"ended":   func(tx store.Tx, now time.Time) error { return tx.EndSession(ctx, "ses1", now) },
+		"expired": func(tx store.Tx, now time.Time) error { return tx.SeeSession(ctx, "ses1", now, now) },
+		"somebody else's": func(tx store.Tx, now time.Time) error {
+			paul := store.Session{ID: "ses1", Value: secret.DigestOf(secret.SessionValue, "2"), User: "00u1paul", Created: now, Seen: now, Expires: now.Add(time.Hour)}
+			return errors.Join(tx.EndSession(ctx, "ses1", now), tx.AddSession(ctx, paul))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBothSofas(t, func(t *testing.T, s *sofa) {
+				w := s.wants("openid")
+				asked := formIn(s.answers(formIn(s.browse("")), "user_code", w.User))
+				s.write(func(tx store.Tx) error { return end(tx, s.now()) }) // after the page was asked for who is there
+				s.answers(asked, "user_code", w.User, "answer", "continue").stays(400, "not right")
+				s.poll(w).refused(400, oauth.AuthorizationPending, "")
+			})
+		})
+	}
 }
 
 func TestGuessingUserCodesIsLimited(t *testing.T) {

@@ -118,7 +118,7 @@ func (a *API) frames(c *call, s store.Session) (frames []string, err error) {
 		if err != nil {
 			continue // a server that is gone has nobody to speak for it
 		}
-		frames = append(frames, joined(client.FrontChannelLogout, url.Values{"iss": {realm.issuer}, "sid": {s.ID}}))
+		frames = append(frames, joined(client.FrontChannelLogout, url.Values{"iss": {realm.issuer}, "sid": {m.SID}}))
 	}
 	return frames, nil
 }

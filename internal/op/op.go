@@ -71,6 +71,7 @@ type Sessions interface {
 	ByID(ctx context.Context, id string) (store.Session, error)
 	Entered(ctx context.Context, id string) ([]store.Membership, error)
 	End(ctx context.Context, s store.Session, why string) error
+	Succeed(ctx context.Context, was, next store.Session) error
 	Ticket(s store.Session) secret.Text
 	Tells(s store.Session, ticket secret.Text) bool
 }

@@ -300,22 +300,24 @@ func (o *Org) status(ctx context.Context, name string, s ident.Status, t audit.T
 	})
 }
 
-// signOut ends everything that somebody's sign-ins gave: tokens, and sessions in browsers.
+// signOut ends everything that somebody's sign-ins gave: sessions in browsers, and tokens. What they signed in with is
+// changed before, and the sessions end first: who is just signing in, or letting a device in, holds those until that is
+// committed, so that what it gives is there to be taken away.
 func (o *Org) signOut(ctx context.Context, tx store.Tx, u ident.UserID) error {
-	if _, err := tx.RevokeGrantsOf(ctx, u, ""); err != nil {
+	if _, err := tx.EndSessionsOf(ctx, u, "", o.Now().UTC()); err != nil {
 		return err
 	}
-	_, err := tx.EndSessionsOf(ctx, u, "", o.Now().UTC())
+	_, err := tx.RevokeGrantsOf(ctx, u, "")
 	return err
 }
 
 // DeleteUser removes somebody with all that is theirs. What they did stays in the audit log, under their id.
 func (o *Org) DeleteUser(ctx context.Context, name string) error {
 	_, err := o.about(ctx, name, func(tx store.Tx, u ident.User) ([]audit.Event, error) {
-		if err := o.signOut(ctx, tx, u.ID); err != nil {
+		if err := tx.DropUser(ctx, u.ID); err != nil {
 			return nil, err
 		}
-		return o.one(ctx, audit.UserDeleted, audit.Event{}), tx.DropUser(ctx, u.ID)
+		return o.one(ctx, audit.UserDeleted, audit.Event{}), o.signOut(ctx, tx, u.ID)
 	})
 	return err
 }
@@ -358,10 +360,10 @@ func (o *Org) drop(ctx context.Context, tx store.Tx, u ident.UserID, k ident.Kin
 	if !found {
 		return ident.Enrollment{}, nil
 	}
-	if err := tx.ClearFailures(ctx, u, k); err != nil {
+	if err := tx.DropEnrollment(ctx, gone.ID); err != nil { // first, in the order in which a sign-in holds them
 		return gone, err
 	}
-	return gone, tx.DropEnrollment(ctx, gone.ID)
+	return gone, tx.ClearFailures(ctx, u, k)
 }
 
 // ResetPhone begins a re-enrolment: the number is forgotten, tokens end, and the next sign-in that asks for a

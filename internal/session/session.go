@@ -130,6 +130,30 @@ func (s *Sessions) End(ctx context.Context, one store.Session, why string) error
 	})
 }
 
+// Succeed puts a session in the place of the one that a browser had. Of the same person it takes over what was entered:
+// two sign-ins were begun before either was done, and signing out has to reach the applications of both. Of somebody
+// else it ends.
+func (s *Sessions) Succeed(ctx context.Context, was, next store.Session) error {
+	switch {
+	case was.ID == "" || was.ID == next.ID:
+		return nil
+	case was.User != next.User:
+		return s.End(ctx, was, "somebody else signed in")
+	}
+	err := s.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.InheritSession(ctx, was.ID, next.ID); err != nil {
+			return err
+		}
+		return tx.Record(ctx, audit.Event{
+			Type: audit.SessionEnded, At: s.Now().UTC(), OK: true, User: string(was.User), Target: was.ID, Reason: "went up in " + next.ID, Source: obs.SourceOf(ctx),
+		})
+	})
+	if errors.Is(err, store.ErrStale) { // one of them has ended meanwhile: there is nothing to join
+		return nil
+	}
+	return err
+}
+
 // EndAll signs somebody out everywhere, except perhaps in one session: browsers, and by their refresh tokens all
 // applications. It returns how many sessions ended.
 func (s *Sessions) EndAll(ctx context.Context, u ident.UserID, except, why string) (n int, err error) {

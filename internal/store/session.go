@@ -28,6 +28,7 @@ type Membership struct {
 	Client oauth.ClientID
 	Server string
 	Joined time.Time
+	SID    string // of the session as the application knows it: this one, or one that went up in it
 }
 
 // A Logout is the end of a session, to be told to an application that was entered in it (OpenID Connect
@@ -53,6 +54,8 @@ type Sessions interface {
 	// it is swept: the caller judges by its own clock.
 	Session(ctx context.Context, value secret.Digest) (Session, error)
 	SessionByID(ctx context.Context, id string) (Session, error)
+	// HoldSession is SessionByID for a commit that stands on it: whoever wants to change or end it waits for that commit.
+	HoldSession(ctx context.Context, id string) (Session, error)
 	// SessionsOf returns a user's, the last seen first.
 	SessionsOf(ctx context.Context, u ident.UserID) ([]Session, error)
 	// SeeSession keeps it alive.
@@ -60,8 +63,12 @@ type Sessions interface {
 	// RaiseSession gives a session more proofs under another value (S-40); ErrStale if it has another one by now, or has
 	// ended. What is not its value, proofs, seen and expires stays.
 	RaiseSession(ctx context.Context, was secret.Digest, s Session) error
-	// JoinSession notes that an application was entered in it; again is no error.
+	// JoinSession notes that an application was entered in it, and knows it by its own id; again is no error. ErrStale if it has ended: nobody would
+	// tell that application. It waits for whoever is ending it, and that for us.
 	JoinSession(ctx context.Context, id string, m Membership) error
+	// InheritSession lets one go up in another of the same user: its applications are told when that ends. ErrStale if
+	// either has ended.
+	InheritSession(ctx context.Context, from, into string) error
 	Memberships(ctx context.Context, id string) ([]Membership, error) // the first joined first
 	// EndSession ends one; EndSessionsOf all of a user, except perhaps one, and returns how many.
 	EndSession(ctx context.Context, id string, at time.Time) error

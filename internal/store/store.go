@@ -357,6 +357,9 @@ type People interface {
 	AddUser(ctx context.Context, u ident.User) error // ErrExists if the login is taken
 	PutUser(ctx context.Context, u ident.User) error // ErrNotFound; ErrExists if the new login is taken
 	User(ctx context.Context, id ident.UserID) (ident.User, error)
+	// HoldPerson is User and Enrollments for a commit that stands on them: whoever wants to change the user, or to remove
+	// one of the enrollments, waits for that commit, and this for whoever was first.
+	HoldPerson(ctx context.Context, id ident.UserID) (ident.User, []ident.Enrollment, error)
 	// UserByLogin takes the folded login.
 	UserByLogin(ctx context.Context, folded string) (ident.User, error)
 	// Users returns up to q.N users in the database's order of their folded logins.

@@ -171,6 +171,7 @@ func dialect(base int64) sqlstore.Dialect {
 	return sqlstore.Dialect{
 		Migrations: database.DialectPostgres,
 		Hold:       `SELECT pg_advisory_xact_lock($1)`,
+		Locks:      true,
 		SkipLocked: ` FOR UPDATE SKIP LOCKED`,
 		Position:   fmt.Sprintf(`(pg_current_xact_id()::text::bigint << 16) + $1 + %d`, base),
 		Settled:    fmt.Sprintf(`(pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 16) + %d`, base),

@@ -8,6 +8,9 @@ type Dialect struct {
 	// Hold makes transactions that name the same number ($1) take turns until they end. Empty where
 	// all writing transactions take turns anyway.
 	Hold string
+	// Locks is whether a SELECT can hold the rows that it reads until its transaction ends. Not where all writing
+	// transactions take turns anyway.
+	Locks bool
 	// SkipLocked ends a SELECT whose rows are about to be changed: rows in other hands are passed over.
 	SkipLocked string
 	// Position is the place of a transaction's $1st event (from 0) in the audit log, and Settled the
@@ -30,6 +33,22 @@ const (
 	Taken             // a unique key
 	Orphan            // a reference to what is not there
 )
+
+// Whom a SELECT that holds its rows keeps waiting: everybody who wants to hold or change them, whoever wants to change
+// them, or only whoever wants to remove them.
+const (
+	alone     = ` FOR UPDATE`
+	unchanged = ` FOR SHARE`
+	unremoved = ` FOR KEY SHARE`
+)
+
+// holding is the end of a SELECT that holds its rows.
+func (d Dialect) holding(how string) string {
+	if !d.Locks {
+		return ""
+	}
+	return how
+}
 
 // texts are the statements that the dialect has a part in, put together once.
 type texts struct {

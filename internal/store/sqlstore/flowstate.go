@@ -14,7 +14,7 @@ import (
 // stateFormat is the version of stateRow that this binary writes. Raise it with every new field: an
 // older binary then keeps what it does not know (decision 13). A change that an older binary must not
 // carry on with also raises Needs.
-const stateFormat = 3
+const stateFormat = 4
 
 // stateRow is a sign-in as it is stored, beside the columns that find it. Fields are added, never renamed
 // and never given another meaning.
@@ -31,6 +31,8 @@ type stateRow struct {
 	Skipped []ident.Kind `json:"skipped"`
 	Current currentRow   `json:"current"`
 	Outcome outcomeRow   `json:"outcome"`
+
+	Borrowed bool `json:"borrowed"` // from format 4 on
 }
 
 type requestRow struct {
@@ -83,7 +85,7 @@ func encodeState(s flow.State) []byte {
 			s.Request.Ending, s.Request.Mode, s.Request.Key, s.Request.Subject, s.Request.Session, s.Request.Replace},
 		Current: currentRow{s.Current.Kind, s.Current.Method, s.Current.Enrollment, s.Current.Challenge,
 			s.Current.Number.Reveal(), s.Current.Hint},
-		Outcome: outcomeRow{instant(s.Outcome.At), digest(s.Outcome.Answer), s.Outcome.Repeats},
+		Outcome: outcomeRow{instant(s.Outcome.At), digest(s.Outcome.Answer), s.Outcome.Repeats}, Borrowed: s.Borrowed,
 	}
 	if s.Request.Ending != flow.Interaction {
 		row.Needs = 3 // a binary that knows no other ending would give a code of the wrong kind
@@ -103,7 +105,7 @@ func decodeState(plain []byte, s *flow.State) error {
 	}
 	r, c, o := row.Request, row.Current, row.Outcome
 	s.Stage, s.Created, s.Seen = row.Stage, time.Time(row.Created), time.Time(row.Seen)
-	s.Login, s.User, s.Skipped = row.Login, row.User, row.Skipped
+	s.Login, s.User, s.Skipped, s.Borrowed = row.Login, row.User, row.Skipped, row.Borrowed
 	s.Request = flow.Request{Server: r.Server, Client: r.Client, Redirect: r.Redirect, Scopes: r.Scopes, State: r.State,
 		Nonce: r.Nonce, Challenge: r.Challenge, ACR: r.ACR, MaxAge: time.Duration(r.MaxAge),
 		Source: r.Source, Device: secret.Digest(r.Device), Ending: r.Ending, Mode: r.Mode, Key: r.Key, Subject: r.Subject, Session: r.Session, Replace: r.Replace}

@@ -59,6 +59,16 @@ func (t *tx) User(ctx context.Context, id ident.UserID) (ident.User, error) {
 	return u, err
 }
 
+// HoldPerson takes the user before the enrollments, like everybody who wants both.
+func (t *tx) HoldPerson(ctx context.Context, id ident.UserID) (u ident.User, all []ident.Enrollment, err error) {
+	err = t.one(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`+t.db.dialect.holding(unchanged), args{string(id)}, userInto(&u)...)
+	if err != nil {
+		return ident.User{}, nil, err
+	}
+	all, err = t.enrollments(ctx, id, t.db.dialect.holding(unremoved))
+	return u, all, err
+}
+
 func (t *tx) UserByLogin(ctx context.Context, folded string) (ident.User, error) {
 	var u ident.User
 	err := t.one(ctx, `SELECT `+userColumns+` FROM users WHERE folded = $1`, args{folded}, userInto(&u)...)
@@ -99,9 +109,13 @@ func (t *tx) DropUser(ctx context.Context, id ident.UserID) error {
 }
 
 func (t *tx) Enrollments(ctx context.Context, u ident.UserID) ([]ident.Enrollment, error) {
+	return t.enrollments(ctx, u, "")
+}
+
+func (t *tx) enrollments(ctx context.Context, u ident.UserID, holding string) ([]ident.Enrollment, error) {
 	var all []ident.Enrollment
 	err := t.each(ctx, `SELECT id, authenticator, kind, method, secret, hint, created FROM enrollments
-		WHERE user_id = $1 ORDER BY created, position`, args{string(u)}, func(rows *sql.Rows) error {
+		WHERE user_id = $1 ORDER BY created, position`+holding, args{string(u)}, func(rows *sql.Rows) error {
 		e := ident.Enrollment{User: u}
 		var sealed []byte
 		err := rows.Scan((*string)(&e.ID), (*string)(&e.Authenticator), (*string)(&e.Kind), (*string)(&e.Method),

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -27,6 +28,10 @@ func (t *tx) Session(ctx context.Context, value secret.Digest) (store.Session, e
 
 func (t *tx) SessionByID(ctx context.Context, id string) (store.Session, error) {
 	return t.session(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE id = $1`, args{id})
+}
+
+func (t *tx) HoldSession(ctx context.Context, id string) (store.Session, error) {
+	return t.session(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE id = $1`+t.db.dialect.holding(alone), args{id})
 }
 
 func (t *tx) session(ctx context.Context, query string, a args) (store.Session, error) {
@@ -77,51 +82,98 @@ func (t *tx) RaiseSession(ctx context.Context, was secret.Digest, s store.Sessio
 		args{s.ID, was[:], s.Value[:], doc(proofRowsOf(s.Proofs)), micros(s.Seen), mark(s.Expires)}))
 }
 
-// JoinSession does nothing for a session that has ended meanwhile: whoever ended it has told all there were.
+// JoinSession holds the session first: whoever ends it must see the membership, or be seen.
 func (t *tx) JoinSession(ctx context.Context, id string, m store.Membership) error {
-	_, err := t.exec(ctx, `INSERT INTO session_clients (session_id, client_id, server, joined)
-		SELECT id, $2, $3, $4 FROM sessions WHERE id = $1 ON CONFLICT DO NOTHING`, args{id, string(m.Client), m.Server, micros(m.Joined)})
+	_, err := t.HoldSession(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.ErrStale
+	}
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `INSERT INTO session_clients (session_id, client_id, server, joined)
+		VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, args{id, string(m.Client), m.Server, micros(m.Joined)})
 	return err
 }
 
+func (t *tx) InheritSession(ctx context.Context, from, into string) error {
+	held, err := t.holdSessions(ctx, `id IN ($1, $2)`, args{from, into})
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(held, from) || !slices.Contains(held, into) {
+		return store.ErrStale
+	}
+	_, err = t.exec(ctx, `INSERT INTO inherited_clients (session_id, sid, client_id, server, joined)
+		SELECT $2, sid, client_id, server, joined FROM (`+entered+`) AS entered WHERE $1 <> $2`, args{from, into})
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `DELETE FROM sessions WHERE id = $1 AND $1 <> $2`, args{from, into})
+	return err
+}
+
+// entered is all that was entered in a session ($1), or in one that went up in it.
+const entered = `SELECT session_id AS sid, client_id, server, joined FROM session_clients WHERE session_id = $1
+	UNION ALL SELECT sid, client_id, server, joined FROM inherited_clients WHERE session_id = $1`
+
 func (t *tx) Memberships(ctx context.Context, id string) ([]store.Membership, error) {
 	var all []store.Membership
-	err := t.each(ctx, `SELECT client_id, server, joined FROM session_clients WHERE session_id = $1`, args{id}, func(rows *sql.Rows) error {
+	err := t.each(ctx, entered, args{id}, func(rows *sql.Rows) error {
 		var m store.Membership
-		err := rows.Scan((*string)(&m.Client), &m.Server, timeInto{&m.Joined})
+		err := rows.Scan(&m.SID, (*string)(&m.Client), &m.Server, timeInto{&m.Joined})
 		all = append(all, m)
 		return err
 	})
 	slices.SortFunc(all, func(a, b store.Membership) int {
-		return cmp.Or(a.Joined.Compare(b.Joined), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Server, b.Server))
+		return cmp.Or(a.Joined.Compare(b.Joined), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Server, b.Server), cmp.Compare(a.SID, b.SID))
 	})
 	return all, err
 }
 
 func (t *tx) EndSession(ctx context.Context, id string, at time.Time) error {
-	n, err := t.endSessions(ctx, `sessions.id = $1 AND $2 = ''`, id, "", at)
-	if err == nil && n == 0 {
-		return store.ErrNotFound
+	if _, err := t.HoldSession(ctx, id); err != nil {
+		return err
 	}
-	return err
+	return t.endSession(ctx, id, at)
 }
 
+// holdSessions holds several in one order, so that two that want the same ones do not wait in a circle.
+func (t *tx) holdSessions(ctx context.Context, which string, a args) (ids []string, err error) {
+	err = t.each(ctx, `SELECT id FROM sessions WHERE `+which+` ORDER BY id`+t.db.dialect.holding(alone), a, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
+}
+
+// EndSessionsOf leaves one alone that begins meanwhile: it begins after this.
 func (t *tx) EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error) {
-	return t.endSessions(ctx, `sessions.user_id = $1 AND sessions.id <> $2`, string(u), except, at)
-}
-
-// endSessions is the only way that a session ends before its time. A session ends once, so its id and its
-// applications' make ids for what is to be told.
-func (t *tx) endSessions(ctx context.Context, which, whose, except string, at time.Time) (int, error) {
-	_, err := t.exec(ctx, `INSERT INTO logouts (id, session_id, client_id, server, user_id, attempts, due, ends)
-		SELECT sessions.id || ' ' || c.client_id || ' ' || c.server, sessions.id, c.client_id, c.server, sessions.user_id, 0, $3, $4
-		FROM sessions JOIN session_clients c ON c.session_id = sessions.id WHERE `+which+` ON CONFLICT DO NOTHING`,
-		args{whose, except, micros(at), mark(at.Add(store.LogoutLife))})
+	ids, err := t.holdSessions(ctx, `user_id = $1 AND id <> $2`, args{string(u), except})
 	if err != nil {
 		return 0, err
 	}
-	n, err := t.exec(ctx, `DELETE FROM sessions WHERE `+which, args{whose, except})
-	return int(n), err
+	for _, id := range ids {
+		if err := t.endSession(ctx, id, at); err != nil {
+			return 0, err
+		}
+	}
+	return len(ids), nil
+}
+
+// endSession is the only way that a session ends before its time, once it is held: what joined it is there by then, and
+// nothing joins it any more. A session ends once, so its id as they know it and its applications' make ids for what is to be told.
+func (t *tx) endSession(ctx context.Context, id string, at time.Time) error {
+	_, err := t.exec(ctx, `INSERT INTO logouts (id, session_id, client_id, server, user_id, attempts, due, ends)
+		SELECT sid || ' ' || client_id || ' ' || server, sid, client_id, server, user_id, 0, $2, $3
+		FROM (`+entered+`) AS entered, sessions WHERE id = $1 ON CONFLICT DO NOTHING`,
+		args{id, micros(at), mark(at.Add(store.LogoutLife))})
+	if err != nil {
+		return err
+	}
+	return present(t.exec(ctx, `DELETE FROM sessions WHERE id = $1`, args{id}))
 }
 
 func (t *tx) LogoutsDue(ctx context.Context, now time.Time) (due bool, err error) {

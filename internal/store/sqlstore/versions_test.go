@@ -99,7 +99,7 @@ func TestS84_AnOlderBinaryGoesOnWithWhatANewerOneBegan(t *testing.T) {
 		}
 		got := tree(t, plain)
 		for name, want := range map[string]any{
-			"stage": "challenge-authenticator", "login": "ada", "format": json.Number("4"), "needs": json.Number("1"),
+			"stage": "challenge-authenticator", "login": "ada", "format": json.Number("5"), "needs": json.Number("1"),
 			"device": map[string]any{"id": "dev1", "seen": json.Number("1935921600000123")},
 		} {
 			if !reflect.DeepEqual(got[name], want) {
@@ -157,12 +157,12 @@ func TestTheStateIsWrittenAsItAlwaysWas(t *testing.T) {
 	s.Proofs = []flow.Proof{{Kind: "password", Method: "password", At: now}}
 	s.Current = flow.Current{Kind: "phone", Method: "sms", Enrollment: "sms1", Challenge: "chl1", Number: "+15550100", Hint: "h"}
 	s.Outcome = flow.Outcome{At: now, Answer: secret.Digest{1}, Repeats: 2}
-	const want = `{"format":3,"needs":1,"stage":"identify","request":{"server":"default","client":"0oa1","redirect":"r","scopes":["openid"],` +
+	const want = `{"format":4,"needs":1,"stage":"identify","request":{"server":"default","client":"0oa1","redirect":"r","scopes":["openid"],` +
 		`"state":"s","nonce":"n","challenge":"c","acr":"a","max_age":"1m30s",` +
 		`"source":"192.0.2.1","device":"0200000000000000000000000000000000000000000000000000000000000000"},"created":NOW,"seen":NOW,"login":"ada","user":"00u1",` +
 		`"proofs":[{"kind":"password","method":"password","at":NOW}],"skipped":["phone"],"current":{"kind":"phone","method":"sms",` +
 		`"enrollment":"sms1","challenge":"chl1","number":"+15550100","hint":"h"},"outcome":{"at":NOW,` +
-		`"answer":"0100000000000000000000000000000000000000000000000000000000000000","repeats":2}}`
+		`"answer":"0100000000000000000000000000000000000000000000000000000000000000","repeats":2},"borrowed":false}`
 	micros, err := json.Marshal(now.UnixMicro())
 	if err != nil {
 		t.Fatal(err)

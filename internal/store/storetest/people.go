@@ -32,6 +32,43 @@ func enrollmentsOf(t *testing.T, db store.DB, u ident.UserID) (all []ident.Enrol
 }
 
 var people = map[string]func(*testing.T, store.DB){
+	"people/S-79 who is held stays as they are": func(t *testing.T, db store.DB) {
+		write(t, db, func(tx store.Tx) error {
+			return errors.Join(
+				tx.AddUser(ctx, ident.User{ID: "00u1", Login: "ada", Status: ident.Active, Created: now}),
+				tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1", User: "00u1", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: now}))
+		})
+		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { _, _, err := tx.HoldPerson(ctx, "00u2"); return err })
+		var user ident.User
+		var all []ident.Enrollment
+		hold := func(tx store.Tx) (err error) { user, all, err = tx.HoldPerson(ctx, "00u1"); return err }
+		suspend := func(tx store.Tx) error {
+			u, err := tx.User(ctx, "00u1")
+			u.Status = ident.Suspended
+			return errors.Join(err, tx.PutUser(ctx, u))
+		}
+		drop := func(tx store.Tx) error { return tx.DropEnrollment(ctx, "lae1") }
+		if one, two, overtaken := overlap(t, db, hold, suspend); one != nil || two != nil || overtaken || user.Status != ident.Active || len(all) != 1 || all[0].Secret != "x" {
+			t.Errorf("suspended while held: %v, %v, overtaken: %v, got %s, %+v", one, two, overtaken, user.Status, all)
+		}
+		write(t, db, func(tx store.Tx) error {
+			u, err := tx.User(ctx, "00u1")
+			u.Status = ident.Active
+			return errors.Join(err, tx.PutUser(ctx, u))
+		})
+		if one, two, _ := overlap(t, db, suspend, hold); one != nil || two != nil || user.Status != ident.Suspended {
+			t.Errorf("held while suspended: %v, %v, got %s", one, two, user.Status)
+		}
+		if one, two, overtaken := overlap(t, db, hold, drop); one != nil || two != nil || overtaken || len(all) != 1 {
+			t.Errorf("an enrollment is removed while held: %v, %v, overtaken: %v, got %+v", one, two, overtaken, all)
+		}
+		write(t, db, func(tx store.Tx) error {
+			return tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1", User: "00u1", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: now})
+		})
+		if one, two, _ := overlap(t, db, drop, hold); one != nil || two != nil || len(all) != 0 {
+			t.Errorf("held while an enrollment is removed: %v, %v, got %+v", one, two, all)
+		}
+	},
 	"people/every field comes back": func(t *testing.T, db store.DB) {
 		u, e := filled[ident.User](), filled[ident.Enrollment]()
 		e.User = u.ID

@@ -47,6 +47,7 @@ var sessions = map[string]func(*testing.T, store.DB){
 		for _, find := range []func(store.Tx) error{
 			func(tx store.Tx) error { _, err := tx.Session(ctx, valueOf("none")); return err },
 			func(tx store.Tx) error { _, err := tx.SessionByID(ctx, "none"); return err },
+			func(tx store.Tx) error { _, err := tx.HoldSession(ctx, "none"); return err },
 			func(tx store.Tx) error { return tx.SeeSession(ctx, "none", now, now) },
 			func(tx store.Tx) error { return tx.EndSession(ctx, "none", now) },
 			func(tx store.Tx) error { return tx.PostponeLogout(ctx, "none", now) },
@@ -58,7 +59,10 @@ var sessions = map[string]func(*testing.T, store.DB){
 		write(t, db, func(tx store.Tx) error {
 			n, err := tx.EndSessionsOf(ctx, "00u1", "", now)
 			same(t, n, 0)
-			return errors.Join(err, tx.JoinSession(ctx, "none", store.Membership{Client: "0oa1", Server: "default", Joined: now}))
+			return err
+		})
+		refused(t, db, store.ErrStale, func(tx store.Tx) error {
+			return tx.JoinSession(ctx, "none", store.Membership{Client: "0oa1", Server: "default", Joined: now})
 		})
 	},
 	"sessions/a session is seen, the last one first": func(t *testing.T, db store.DB) {
@@ -110,6 +114,8 @@ var sessions = map[string]func(*testing.T, store.DB){
 				tx.JoinSession(ctx, s.ID, store.Membership{Client: "0oa1", Server: "default", Joined: now.Add(time.Hour)}))
 		})
 		read(t, db, func(tx store.Tx) error {
+			one, two := one, two
+			one.SID, two.SID = s.ID, s.ID
 			all, err := tx.Memberships(ctx, s.ID)
 			same(t, all, []store.Membership{one, two})
 			return err
@@ -151,6 +157,42 @@ var sessions = map[string]func(*testing.T, store.DB){
 			t.Errorf("due again: %+v", again)
 		}
 	},
+	"sessions/S-65 one goes up in another, and its applications know it by its own id": func(t *testing.T, db store.DB) {
+		entered := func(c oauth.ClientID, id string) store.Membership {
+			return store.Membership{Client: c, Server: "default", Joined: now, SID: id}
+		}
+		write(t, db, func(tx store.Tx) error {
+			var err error
+			for _, id := range []string{"sesA", "sesB", "sesC"} {
+				err = errors.Join(err, tx.AddSession(ctx, aSession(id, "00u1")), tx.JoinSession(ctx, id, entered("0oa1", "")))
+			}
+			return errors.Join(err, tx.JoinSession(ctx, "sesA", entered("0oa2", "")))
+		})
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesA", "sesB") })
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesB", "sesC") })
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesC", "sesC") })
+		for _, pair := range [][2]string{{"sesA", "sesC"}, {"sesC", "sesA"}} {
+			refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.InheritSession(ctx, pair[0], pair[1]) })
+		}
+		want := []store.Membership{entered("0oa1", "sesA"), entered("0oa1", "sesB"), entered("0oa1", "sesC"), entered("0oa2", "sesA")}
+		read(t, db, func(tx store.Tx) error {
+			all, err := tx.Memberships(ctx, "sesC")
+			same(t, all, want)
+			due, e := tx.LogoutsDue(ctx, now.Add(time.Hour))
+			same(t, due, false) // nobody was signed out
+			return errors.Join(err, e)
+		})
+		write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, "sesC", now) })
+		write(t, db, func(tx store.Tx) error {
+			all, err := tx.LeaseLogouts(ctx, now, now.Add(time.Minute), 10)
+			var told []store.Membership
+			for _, l := range all {
+				told = append(told, entered(l.Client, l.Session))
+			}
+			same(t, told, []store.Membership{want[0], want[3], want[1], want[2]}) // by their ids
+			return err
+		})
+	},
 	"sessions/S-04 all of a user's end but one": func(t *testing.T, db store.DB) {
 		write(t, db, func(tx store.Tx) error {
 			for _, s := range []store.Session{aSession("sesA", "00u1"), aSession("sesB", "00u1"), aSession("sesC", "00u2")} {
@@ -173,6 +215,56 @@ var sessions = map[string]func(*testing.T, store.DB){
 			}
 			return nil
 		})
+	},
+	"sessions/S-65 who enters while it ends is told, or does not enter": func(t *testing.T, db store.DB) {
+		join := func(tx store.Tx) error {
+			return tx.JoinSession(ctx, "sesA", store.Membership{Client: "0oa1", Server: "default", Joined: now})
+		}
+		for name, end := range map[string]func(store.Tx) error{
+			"this one":  func(tx store.Tx) error { return tx.EndSession(ctx, "sesA", now) },
+			"all there": func(tx store.Tx) error { _, err := tx.EndSessionsOf(ctx, "00u1", "", now); return err },
+		} {
+			write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, aSession("sesA", "00u1")) })
+			if one, two, overtaken := overlap(t, db, join, end); one != nil || two != nil || overtaken {
+				t.Errorf("%s ends while an application enters: %v, %v, overtaken: %v", name, one, two, overtaken)
+			}
+			write(t, db, func(tx store.Tx) error {
+				told, err := tx.LeaseLogouts(ctx, now, now.Add(time.Minute), 10)
+				if len(told) != 1 {
+					t.Errorf("%s ended: %d are told", name, len(told))
+				}
+				for _, l := range told {
+					err = errors.Join(err, tx.DropLogout(ctx, l.ID))
+				}
+				return err
+			})
+			write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, aSession("sesA", "00u1")) })
+			if one, two, _ := overlap(t, db, end, join); one != nil || !errors.Is(two, store.ErrStale) {
+				t.Errorf("an application enters while %s ends: %v, %v", name, one, two)
+			}
+		}
+	},
+	"sessions/S-65 one that is held does not end": func(t *testing.T, db store.DB) {
+		s := aSession("sesA", "00u1")
+		for name, end := range map[string]func(store.Tx) error{
+			"this one":  func(tx store.Tx) error { return tx.EndSession(ctx, "sesA", now) },
+			"all there": func(tx store.Tx) error { _, err := tx.EndSessionsOf(ctx, "00u1", "", now); return err },
+			"raised":    func(tx store.Tx) error { return tx.RaiseSession(ctx, s.Value, s) },
+		} {
+			write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, s) })
+			one, two, overtaken := overlap(t, db, func(tx store.Tx) error {
+				got, err := tx.HoldSession(ctx, "sesA")
+				same(t, got, s)
+				return err
+			}, end)
+			if one != nil || two != nil || overtaken {
+				t.Errorf("%s: %v, %v, overtaken: %v", name, one, two, overtaken)
+			}
+			if name != "raised" {
+				continue
+			}
+			write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, "sesA", now) })
+		}
 	},
 	"sessions/logouts are leased by one of many": func(t *testing.T, db store.DB) {
 		write(t, db, func(tx store.Tx) error {

@@ -136,6 +136,30 @@ func atOnce(n int, f func(i int) error) []error {
 	return errs
 }
 
+// overlap begins second when first has done its part and has not committed yet, and gives it a moment to overtake.
+// What they say comes back, and whether second was done before first.
+func overlap(t testing.TB, db store.DB, first, second func(store.Tx) error) (one, two error, overtaken bool) {
+	t.Helper()
+	done, begun := make(chan error, 1), false
+	one = db.Update(ctx, func(tx store.Tx) error {
+		if err := first(tx); err != nil || begun {
+			return err
+		}
+		begun = true
+		go func() { done <- db.Update(ctx, second) }()
+		select {
+		case two = <-done:
+			overtaken = true
+		case <-time.After(200 * time.Millisecond):
+		}
+		return nil
+	})
+	if begun && !overtaken {
+		two = <-done
+	}
+	return one, two, overtaken
+}
+
 // tally counts successes, and errors that are want; any other error fails the test.
 func tally(t testing.TB, errs []error, want error) (won, lost int) {
 	t.Helper()

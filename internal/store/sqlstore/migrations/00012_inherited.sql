@@ -1,0 +1,13 @@
+-- Two sign-ins that were begun in one browser before either was done leave two sessions there, of which one goes up in
+-- the other. The applications that were entered in it know it by its own id, and are told of the end by that.
+
+-- +goose Up
+
+CREATE TABLE inherited_clients (
+    session_id TEXT   NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    sid        TEXT   NOT NULL, -- of the session that is gone
+    client_id  TEXT   NOT NULL,
+    server     TEXT   NOT NULL,
+    joined     BIGINT NOT NULL,
+    PRIMARY KEY (session_id, sid, client_id, server)
+);
