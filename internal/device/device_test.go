@@ -66,9 +66,15 @@ func build(t *testing.T, db store.DB) *hall {
 		return errors.Join(
 			tx.AddUser(h.ctx, ident.User{ID: "00u1mary", Login: "mary@example.com", Status: ident.Active, Created: began, Updated: began}),
 			tx.AddEnrollment(h.ctx, ident.Enrollment{ID: "lae1mary", User: "00u1mary", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: began}),
-			tx.AddEnrollment(h.ctx, ident.Enrollment{ID: "sms1mary", User: "00u1mary", Kind: ident.Phone, Method: ident.MethodSMS, Secret: "+15551234567", Created: began}))
+			tx.AddEnrollment(h.ctx, ident.Enrollment{ID: "sms1mary", User: "00u1mary", Kind: ident.Phone, Method: ident.MethodSMS, Secret: "+15551234567", Created: began}),
+			h.begins(tx, "ses1", "00u1mary"))
 	})
 	return h
+}
+
+// begins signs somebody in.
+func (h *hall) begins(tx store.Tx, id string, u ident.UserID) error {
+	return tx.AddSession(h.ctx, store.Session{ID: id, Value: secret.DigestOf(secret.SessionValue, id), User: u, Created: began, Seen: began, Expires: began.Add(time.Hour)})
 }
 
 func (h *hall) write(f func(store.Tx) error) {
@@ -218,7 +224,8 @@ func TestNothingWaits(t *testing.T) {
 		}
 		nobody("a code of chance", "BBBBBBBB", mary)
 		nobody("the device's own code", c.Device, mary)
-		nobody("a person who is not there", c.User, device.Person{User: "00u1nobody", AMR: mary.AMR})
+		h.write(func(tx store.Tx) error { return h.begins(tx, "ses2", "00u1nobody") })
+		nobody("a person who is not there", c.User, device.Person{User: "00u1nobody", AMR: mary.AMR, Session: "ses2"})
 		h.client(func(c *oauth.Client) { c.Disabled = true })
 		nobody("an application that is off", c.User, mary)
 		h.client(func(c *oauth.Client) { c.Grants = []oauth.GrantType{oauth.AuthorizationCode} })
@@ -246,6 +253,32 @@ func TestNothingWaits(t *testing.T) {
 	})
 }
 
+// What a person may see they may decide about only as long as they are signed in.
+func TestS04_NobodyDecidesInASessionThatIsOver(t *testing.T) {
+	for name, over := range map[string]func(*hall, store.Tx) error{
+		"ended":   func(h *hall, tx store.Tx) error { return tx.EndSession(h.ctx, "ses1", h.now) },
+		"expired": func(h *hall, tx store.Tx) error { return tx.SeeSession(h.ctx, "ses1", h.now, h.now) },
+		"somebody else's": func(h *hall, tx store.Tx) error {
+			return errors.Join(tx.EndSession(h.ctx, "ses1", h.now), h.begins(tx, "ses1", "00u1paul"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, h *hall) {
+				c := h.waits()
+				h.write(func(tx store.Tx) error { return over(h, tx) })
+				for _, allow := range []bool{true, false} {
+					if err := h.Decide(h.ctx, c.User, mary, allow); !errors.Is(err, device.ErrUnknown) {
+						t.Errorf("deciding %v: %v", allow, err)
+					}
+				}
+				if !h.found(c).Decided.IsZero() {
+					t.Error("it is decided")
+				}
+			})
+		})
+	}
+}
+
 func TestADeviceAsksForWhatItsApplicationAsks(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *hall) {
 		weak := mary
@@ -260,7 +293,7 @@ func TestADeviceAsksForWhatItsApplicationAsks(t *testing.T) {
 			"one of one":                         {policy.PasswordOnly, weak, nil},
 			"what is enrolled is asked for":      {policy.PasswordAndOptionalPhone, weak, device.ErrWeak},
 			"and both are enough":                {policy.PasswordAndOptionalPhone, mary, nil},
-			"a session that says nothing proved": {policy.PasswordOnly, device.Person{User: mary.User}, device.ErrWeak},
+			"a session that says nothing proved": {policy.PasswordOnly, device.Person{User: mary.User, Session: mary.Session}, device.ErrWeak},
 		} {
 			t.Run(name, func(t *testing.T) {
 				h.client(func(c *oauth.Client) { c.Policy = test.policy })
