@@ -16,10 +16,11 @@ import (
 // anew who somebody is, is for it to say. Every call names the session of the browser, as [Config.Visitor] told it.
 type Account interface {
 	Profile(ctx context.Context, session string) (Profile, error)
-	// ChangePassword sets another password, ends all other sessions of the person, and tells them.
-	ChangePassword(ctx context.Context, session, current, next string) error
-	// RemovePhone takes their phone off, ends all other sessions of the person, and tells them.
-	RemovePhone(ctx context.Context, session string) error
+	// ChangePassword sets another password, ends all other sessions of the person, and tells them. The session that asked
+	// goes on under another value, for [Config.Renew] (S-40).
+	ChangePassword(ctx context.Context, session, current, next string) (value string, err error)
+	// RemovePhone takes their phone off, and does all else that ChangePassword does.
+	RemovePhone(ctx context.Context, session string) (value string, err error)
 	Sessions(ctx context.Context, session string) ([]SessionInfo, error)
 	// EndSession ends one of the person's sessions, EndSessions all of them, this one too.
 	EndSession(ctx context.Context, session, id string) error
@@ -120,14 +121,14 @@ func (s *Pages) accountRoutes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /account":                   s.visited("/account", s.overview),
 		"GET /account/password":          s.visited("/account/password", s.passwordPage),
-		"POST /account/password":         s.guarded(s.visited("/account/password", s.changePassword)),
+		"POST /account/password":         s.change("/account/password", s.changePassword),
 		"GET /account/phone":             s.visited("/account/phone", s.phonePage),
-		"POST /account/phone/remove":     s.guarded(s.visited("/account/phone", s.removePhone)),
+		"POST /account/phone/remove":     s.change("/account/phone", s.removePhone),
 		"GET /account/phone/remove":      to("/account/phone"),
 		"GET /account/sessions":          s.visited("/account/sessions", s.sessionsPage),
-		"POST /account/sessions/end":     s.guarded(s.visited("/account/sessions", s.endSession)),
+		"POST /account/sessions/end":     s.change("/account/sessions", s.endSession),
 		"GET /account/sessions/end":      to("/account/sessions"),
-		"POST /account/sessions/end-all": s.guarded(s.visited("/account/sessions", s.endSessions)),
+		"POST /account/sessions/end-all": s.change("/account/sessions", s.endSessions),
 		"GET /account/sessions/end-all":  to("/account/sessions"),
 		"GET /account/sign-ins":          s.visited("/account/sign-ins", s.signInsPage),
 	}
@@ -290,22 +291,26 @@ func (s *Pages) changePassword(v visit) {
 		s.toAccount(v, v.here, "account.need.next")
 		return
 	}
-	s.once(v, func(v visit) {
-		if err := s.cfg.Account.ChangePassword(v.r.Context(), v.session, current, next); err != nil {
-			s.trouble(v, err)
-			return
-		}
-		s.toAccount(v, "/account", "account.password.changed")
-	})
+	value, err := s.cfg.Account.ChangePassword(v.r.Context(), v.session, current, next)
+	if err != nil {
+		s.trouble(v, err)
+		return
+	}
+	s.cfg.Renew(v.w, value)
+	s.toAccount(v, "/account", "account.password.changed")
 }
 
-// once makes the same form, sent twice, one change, and lets it be finished when nobody waits for it any more.
-func (s *Pages) once(v visit, do func(visit)) {
-	s.flights.once(v.b.id+v.here+digest(v.r.PostForm.Encode()), v.w, func(w http.ResponseWriter) {
-		ctx, cancel := patient(v.r.Context())
-		defer cancel()
-		v.w, v.r = w, v.r.WithContext(ctx)
-		do(v)
+// change is a form that changes the account. The same one, sent twice, is one change, which is finished when nobody waits
+// for it any more. That is seen before it is asked who sent it: what the first one changed may be the session's value, and
+// the second still comes with the one from before. It is told the same, for it is the same page from the same browser.
+func (s *Pages) change(here string, do func(visit)) http.HandlerFunc {
+	next := s.visited(here, do)
+	return s.guarded(func(w http.ResponseWriter, r *http.Request) {
+		s.flights.once(s.meet(w, r).id+r.URL.Path+digest(r.PostForm.Encode()), w, func(w http.ResponseWriter) {
+			ctx, cancel := patient(r.Context())
+			defer cancel()
+			next(w, r.WithContext(ctx))
+		})
 	})
 }
 
@@ -333,13 +338,13 @@ func (s *Pages) phonePage(v visit) {
 }
 
 func (s *Pages) removePhone(v visit) {
-	s.once(v, func(v visit) {
-		if err := s.cfg.Account.RemovePhone(v.r.Context(), v.session); err != nil {
-			s.trouble(v, err)
-			return
-		}
-		s.toAccount(v, "/account", "account.phone.removed")
-	})
+	value, err := s.cfg.Account.RemovePhone(v.r.Context(), v.session)
+	if err != nil {
+		s.trouble(v, err)
+		return
+	}
+	s.cfg.Renew(v.w, value)
+	s.toAccount(v, "/account", "account.phone.removed")
 }
 
 func (s *Pages) sessionsPage(v visit) {
@@ -368,27 +373,23 @@ func (s *Pages) sessionsPage(v visit) {
 
 func (s *Pages) endSession(v visit) {
 	id := v.r.PostForm.Get("session")
-	s.once(v, func(v visit) {
-		if err := s.cfg.Account.EndSession(v.r.Context(), v.session, id); err != nil {
-			s.trouble(v, err)
-			return
-		}
-		if id == v.session {
-			http.Redirect(v.w, v.r, s.base+"/signed-out", http.StatusSeeOther)
-			return
-		}
-		s.toAccount(v, v.here, "account.sessions.ended")
-	})
+	if err := s.cfg.Account.EndSession(v.r.Context(), v.session, id); err != nil {
+		s.trouble(v, err)
+		return
+	}
+	if id == v.session {
+		http.Redirect(v.w, v.r, s.base+"/signed-out", http.StatusSeeOther)
+		return
+	}
+	s.toAccount(v, v.here, "account.sessions.ended")
 }
 
 func (s *Pages) endSessions(v visit) {
-	s.once(v, func(v visit) {
-		if err := s.cfg.Account.EndSessions(v.r.Context(), v.session); err != nil {
-			s.trouble(v, err)
-			return
-		}
-		http.Redirect(v.w, v.r, s.base+"/signed-out", http.StatusSeeOther)
-	})
+	if err := s.cfg.Account.EndSessions(v.r.Context(), v.session); err != nil {
+		s.trouble(v, err)
+		return
+	}
+	http.Redirect(v.w, v.r, s.base+"/signed-out", http.StatusSeeOther)
 }
 
 func (s *Pages) signInsPage(v visit) {

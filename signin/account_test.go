@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type fakeAccount struct {
 	noPhone bool
 	calls   []string
 	ended   map[string]bool
+	value   rune // of the session's cookie
 }
 
 var longAgo = time.Date(2026, 3, 4, 22, 6, 7, 0, time.UTC)
@@ -51,8 +53,19 @@ func (a *fakeAccount) Profile(_ context.Context, session string) (signin.Profile
 	return signin.Profile{Name: "Mary <b>Acme</b>", Username: "mary@example.com", Email: "mary@example.com", Phone: "+1 XXX-XXX-4567", Zone: "Europe/Berlin", PasswordMin: 15, Fresh: !a.stale}, nil
 }
 
-func (a *fakeAccount) ChangePassword(_ context.Context, session, current, next string) error {
-	return a.note("change", session, current, next)
+func (a *fakeAccount) ChangePassword(_ context.Context, session, current, next string) (string, error) {
+	return a.renewed(a.note("change", session, current, next))
+}
+
+// renewed is the session's value from now on: a, b, c and so on.
+func (a *fakeAccount) renewed(err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.value++
+	return string(a.value), nil
 }
 
 func (a *fakeAccount) Sessions(context.Context, string) ([]signin.SessionInfo, error) {
@@ -69,8 +82,8 @@ func (a *fakeAccount) Sessions(context.Context, string) ([]signin.SessionInfo, e
 	return all, nil
 }
 
-func (a *fakeAccount) RemovePhone(_ context.Context, session string) error {
-	return a.note("remove phone", session)
+func (a *fakeAccount) RemovePhone(_ context.Context, session string) (string, error) {
+	return a.renewed(a.note("remove phone", session))
 }
 
 func (a *fakeAccount) EndSession(_ context.Context, session, id string) error {
@@ -91,7 +104,7 @@ func (a *fakeAccount) SignIns(context.Context, string) ([]signin.SignIn, error) 
 
 // withAccount is hosted pages with an account; mallory's browser is one in which nobody is signed in.
 func withAccount(t testing.TB) (*hostedSite, *fakeAccount, *person) {
-	a := &fakeAccount{}
+	a := &fakeAccount{value: 'a'}
 	h := newHosted(t, newFake(t), func(c *signin.Config) {
 		c.Account, c.ChangePhone = a, "/change-the-phone"
 		c.Visitor = func(r *http.Request) (string, bool) {
@@ -99,7 +112,12 @@ func withAccount(t testing.TB) (*hostedSite, *fakeAccount, *person) {
 			if err == nil && c.Value == "another" {
 				return "sesZ", true
 			}
-			return "sesA", err == nil && c.Value == "a"
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return "sesA", err == nil && c.Value == string(a.value)
+		}
+		c.Renew = func(w http.ResponseWriter, value string) {
+			http.SetCookie(w, &http.Cookie{Name: "sid", Value: value, Path: "/"})
 		}
 		c.SignIn = func(w http.ResponseWriter, r *http.Request, back string, fresh bool) {
 			w.Header().Set("X-Back", back)
@@ -207,6 +225,44 @@ func TestChangePassword(t *testing.T) {
 	p.open("/account/password").press("Change password", password("old one", "new one")).sentTo("/account").sees("Your password is changed")
 	if got := a.calls[len(a.calls)-1]; got != "change sesA old one new one" {
 		t.Errorf("asked for %q", got)
+	}
+}
+
+// A change gives the session another value, and an impatient finger sends the form again with the one from before: it is one
+// change, and the browser has the new value, whichever of the two answers it reads.
+func TestS40_AChangeSentTwiceIsOneAndRenewsTheCookie(t *testing.T) {
+	h, a, p := withAccount(t)
+	cookie := func(value string) {
+		p.http.Jar.SetCookies(mustParse(h.URL), []*http.Cookie{{Name: "sid", Value: value, Path: "/"}})
+	}
+	for i, c := range []struct{ page, button, says string }{
+		{"/account/password", "Change password", "Your password is changed"}, {"/account/phone", "Remove", "Your phone is removed"},
+	} {
+		before := string(a.value)
+		action, values := p.open(c.page).form(c.button, nil)
+		values.Set("v.current", "old one")
+		values.Set("v.next", "new one")
+		for range 2 {
+			cookie(before)
+			p.post(action, values).sentTo("/account").sees(c.says)
+		}
+		if len(a.calls) != i+1 || !slices.ContainsFunc(p.http.Jar.Cookies(mustParse(h.URL)), func(c *http.Cookie) bool { return c.Name == "sid" && c.Value == string(a.value) }) {
+			t.Errorf("%s: asked for %q, the cookies are %v", c.page, a.calls, p.http.Jar.Cookies(mustParse(h.URL)))
+		}
+		// Only the very page that was answered: another one from the same browser is judged by the cookie that it comes with.
+		action, values = p.open(c.page).form(c.button, nil)
+		values.Set("v.current", "old one")
+		values.Set("v.next", "new one")
+		cookie(before)
+		if p.post(action, values); p.status != http.StatusUnauthorized || len(a.calls) != i+1 {
+			t.Errorf("%s: %d for the value from before", c.page, p.status)
+		}
+		cookie(string(a.value))
+	}
+	a.err = signin.ErrWrongPassword
+	before := string(a.value)
+	if p.open("/account/password").press("Change password", password("nope", "new one")); !slices.ContainsFunc(p.http.Jar.Cookies(mustParse(h.URL)), func(c *http.Cookie) bool { return c.Value == before }) {
+		t.Error("what did not happen took the cookie")
 	}
 }
 

@@ -110,15 +110,6 @@ func (s *Pages) nothing(w http.ResponseWriter, r *http.Request) {
 	s.render(w, http.StatusOK, pg)
 }
 
-// Refuse draws the page for a request that cannot be sent back to its application, because that is what is wrong with
-// it. The code and the description are for whoever runs the application: nothing secret may be in them.
-func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, status int, code, description string) {
-	s.headers(w.Header())
-	pg := s.page(r)
-	pg.Message = &message{Icon: "alert", Bad: true, Title: pg.T("refused.title"), Lead: []string{pg.T("refused.lead")}, Detail: cut(code+": "+description, maxText)}
-	s.render(w, status, pg)
-}
-
 // allow lets a form's answer lead to the application: browsers hold form-action against every address that a posted form is
 // redirected to (CSP 3, 6.4.1).
 func allow(h http.Header, target string) {
@@ -129,19 +120,19 @@ func allow(h http.Header, target string) {
 
 var (
 	webOrigin = regexp.MustCompile(`^https?://[a-z0-9.-]+(:[0-9]{1,5})?$`)
-	webSix    = regexp.MustCompile(`^(https?:)//\[[0-9a-f:.]+\](:[0-9]{1,5})?$`)
+	webOther  = regexp.MustCompile(`^(https?:)//([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$`)
 	appScheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]*:$`)
 )
 
-// formTarget checks an origin or a scheme for its place in a policy. A policy cannot name an IPv6 address (CSP 3, 2.3.1,
-// host-char): its scheme has to do. Schemes that run something are no places to go to.
+// formTarget checks an origin or a scheme for its place in a policy. A policy cannot name an IPv6 address, or a host with an
+// underscore (CSP 3, 2.3.1, host-char): its scheme has to do. Schemes that run something are no places to go to.
 func formTarget(target string) (string, error) {
 	lower := strings.ToLower(target)
-	switch six := webSix.FindStringSubmatch(lower); {
+	switch other := webOther.FindStringSubmatch(lower); {
 	case target == "", webOrigin.MatchString(lower):
 		return lower, nil
-	case six != nil:
-		return six[1], nil
+	case other != nil:
+		return other[1], nil
 	case appScheme.MatchString(lower) && lower != "javascript:" && lower != "data:" && lower != "blob:" && lower != "vbscript:":
 		return lower, nil
 	}

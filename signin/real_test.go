@@ -133,13 +133,72 @@ func TestRealAccount(t *testing.T) {
 
 	srv.Advance(6 * time.Minute) // too long ago: all of it is asked again, and then the page is there
 	signIn(p.open("/account/password")).sentTo("/account/password")
+	// Somebody guesses from the same address until it rests. The browser that the owner has signed in in does not rest with it (S-27).
+	guesser := s.person(t)
+	for range 10 {
+		guesser.open("/account").press("Sign in", map[string]string{"identifier": paul["identifier"], "credentials.passcode": "nope"})
+	}
+	guesser.open("/account").press("Sign in", paul).sees("don’t match")
+	thief := s.person(t)
+	thief.http.Jar.SetCookies(mustParse(s.URL), p.http.Jar.Cookies(mustParse(s.URL)))
+	thief.open("/account").sees("Your account")
 	p.press("Change password", password(paul["credentials.passcode"], "seven purple lanterns")).sentTo("/account").sees("Your password is changed")
+	thief.open("/account").sees("Sign in", "Username").lacks("Your account")
 	q.open("/account").sees("Sign in", "Username")
 	q.press("Sign in", paul).sees("don’t match")
 	paul["credentials.passcode"] = "seven purple lanterns"
 	signIn(q).sentTo("/account")
 	q.open("/account/sessions").press("Sign out everywhere", nil).sees("You’re signed out")
 	p.open("/account").sees("Sign in", "Username")
+}
+
+// Somebody without a phone sets one up, puts another in its place, and takes that off, on the pages of the real engine.
+func TestRealPhone(t *testing.T) {
+	srv := latchkeytest.Start(t)
+	s := &site{Server: &httptest.Server{URL: srv.Env["LATCHKEY_URL"]}}
+	const one, other = "+15551234567", "+12025550143"
+	mary := map[string]string{"identifier": srv.Env["USERNAME"], "credentials.passcode": srv.Env["PASSWORD"]}
+	p := s.person(t)
+	setUp := func(link, number string) {
+		t.Helper()
+		srv.ClearMessages()
+		srv.Advance(31 * time.Second)
+		p.open("/account/phone").follow(link).sees("Add a way to verify it’s you").press("Phone", nil)
+		p.press("Send code", map[string]string{"authenticator.phoneNumber": number})
+		p.press("Verify", typed(srv.Code(t, number))).sentTo("/account/phone").sees("••• " + number[len(number)-4:])
+	}
+	session := func() string {
+		for _, c := range p.http.Jar.Cookies(mustParse(s.URL)) {
+			if strings.HasSuffix(c.Name, "latchkey_session") {
+				return c.Value
+			}
+		}
+		return ""
+	}
+	p.open("/account").press("Sign in", mary).sees("Add a way to verify it’s you").press("Skip for now", nil).sentTo("/account")
+	p.open("/account/phone").sees("no phone on your account")
+	setUp("Set up a phone", one)
+
+	elsewhere := s.person(t)
+	elsewhere.open("/account").press("Sign in", mary)
+	srv.ClearMessages()
+	srv.Advance(31 * time.Second)
+	elsewhere.press("Send code", nil).press("Verify", typed(srv.Code(t, one))).sentTo("/account")
+	before := session()
+	setUp("Use another phone", other)
+	if session() == before {
+		t.Error("S-40: with another phone the session has the same value")
+	}
+	elsewhere.open("/account").sees("Sign in", "Username").lacks("Your account") // S-38: others have to show the new one
+
+	before = session()
+	p.open("/account/phone").press("Remove", nil).sentTo("/account").sees("Your phone is removed")
+	if session() == before {
+		t.Error("S-40: without the phone the session has the same value")
+	}
+	p.open("/account/phone").sees("no phone on your account")
+	srv.Advance(6 * time.Minute) // too long ago: but there is nothing left to show but the password
+	p.open("/account/password").sees("Sign in").press("Sign in", mary).sees("Add a way to verify it’s you").press("Skip for now", nil).sentTo("/account/password")
 }
 
 // other is a code that is not that one.

@@ -350,6 +350,46 @@ func TestS40_Sessions(t *testing.T) {
 	}
 }
 
+// Somebody signs out while another request of theirs is being answered: that does not bring the session back.
+func TestS40_WhoSignsOutStaysOut(t *testing.T) {
+	var mu sync.Mutex
+	now := time.Now()
+	store := &slow{Memory: signin.NewMemory()}
+	e := newFake(t)
+	e.passwordOnly = true
+	s := newSite(t, e, func(c *signin.Config) {
+		c.Now, c.Sessions = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }, store
+	})
+	p := s.person(t)
+	p.open("/app/signin").press("Sign in", mary()).sentTo("/app/")
+	mu.Lock()
+	now = now.Add(30 * time.Minute)
+	mu.Unlock()
+	r := p.request()
+	store.meanwhile = func() { s.pages.SignOut(httptest.NewRecorder(), r) }
+	if _, ok := s.pages.Session(r); ok {
+		t.Error("who has signed out is signed in")
+	}
+	if _, ok := s.pages.Session(r); ok {
+		t.Error("the session is back")
+	}
+}
+
+// A slow store lets something happen after it has looked.
+type slow struct {
+	*signin.Memory
+	meanwhile func()
+}
+
+func (s *slow) Load(ctx context.Context, key string) (signin.Session, error) {
+	held, err := s.Memory.Load(ctx, key)
+	if do := s.meanwhile; do != nil {
+		s.meanwhile = nil
+		do()
+	}
+	return held, err
+}
+
 // A spy sees what a store is given.
 type spy struct {
 	*signin.Memory

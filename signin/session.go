@@ -26,11 +26,20 @@ type Session struct {
 // ErrNoSession is what a SessionStore returns for a key that it does not hold.
 var ErrNoSession = errors.New("signin: no such session")
 
-// SessionStore keeps sessions. The key is a digest of the cookie, so that who reads the store cannot be anybody.
+// SessionStore keeps sessions. The key is a digest of the cookie, so that who reads the store cannot be anybody. It had
+// better be a [SessionToucher], too.
 type SessionStore interface {
 	Save(ctx context.Context, key string, s Session) error
 	Load(ctx context.Context, key string) (Session, error)
 	Delete(ctx context.Context, key string) error
+}
+
+// A SessionToucher is a SessionStore that can change a session only if it still holds it. [Pages.Session] reads a session
+// and saves it as seen: without Touch, one that was signed out of between the two comes back.
+type SessionToucher interface {
+	SessionStore
+	// Touch saves s in the place of what is held, or returns ErrNoSession and keeps nothing.
+	Touch(ctx context.Context, key string, s Session) error
 }
 
 // Memory keeps sessions in this process; they end with it.
@@ -56,6 +65,17 @@ func (m *Memory) Save(_ context.Context, key string, s Session) error {
 		}
 		m.next = max(1024, 2*len(m.held))
 	}
+	return nil
+}
+
+// Touch saves s if there is a session of that key, else it returns ErrNoSession.
+func (m *Memory) Touch(_ context.Context, key string, s Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.held[key]; !ok {
+		return ErrNoSession
+	}
+	m.held[key] = s
 	return nil
 }
 
@@ -101,19 +121,27 @@ func (s *Pages) Session(r *http.Request) (Session, bool) {
 	}
 	if now.Sub(held.Seen) > s.cfg.SessionIdle/60 { // not at every request: a store may be a database
 		held.Seen = now
-		if err := s.keep(r.Context(), key, held); err != nil {
+		save := s.cfg.Sessions.Save
+		if t, ok := s.cfg.Sessions.(SessionToucher); ok {
+			save = t.Touch
+		}
+		switch err := save(r.Context(), key, s.lasting(held)); {
+		case errors.Is(err, ErrNoSession): // signed out meanwhile
+			return Session{}, false
+		case err != nil:
 			s.log.Error("signin: session not kept alive", "error", err)
 		}
 	}
 	return held, true
 }
 
-func (s *Pages) keep(ctx context.Context, key string, held Session) error {
+// lasting is a session with its end, as it stands.
+func (s *Pages) lasting(held Session) Session {
 	held.Expires = held.Began.Add(s.cfg.SessionMax)
 	if idle := held.Seen.Add(s.cfg.SessionIdle); idle.Before(held.Expires) {
 		held.Expires = idle
 	}
-	return s.cfg.Sessions.Save(ctx, key, held)
+	return held
 }
 
 // sessionKey is what the store knows the browser's session by.
@@ -135,7 +163,7 @@ func (s *Pages) begin(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw)
 	value, now := base64.RawURLEncoding.EncodeToString(raw), s.now()
-	if err := s.keep(ctx, digest(value), Session{Tokens: t, User: u, Began: now, Seen: now}); err != nil {
+	if err := s.cfg.Sessions.Save(ctx, digest(value), s.lasting(Session{Tokens: t, User: u, Began: now, Seen: now})); err != nil {
 		return err
 	}
 	if old, ok := s.sessionKey(r); ok {

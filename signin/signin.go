@@ -45,10 +45,11 @@ type Config struct {
 	Engine http.RoundTripper
 
 	// Account, if set, adds pages on which people look after their account, at /account and below; only hosted ones have them. Visitor tells the
-	// session of the browser that sent r. SignIn has somebody sign in and come back to a path: because nobody is signed in,
+	// session of the browser that sent r; Renew gives the browser another value for it, in an answer that is not written yet. SignIn has somebody sign in and come back to a path: because nobody is signed in,
 	// or, if fresh, because that was too long ago for what they want to do; then nothing that was shown before may count.
 	Account Account
 	Visitor func(r *http.Request) (session string, ok bool)
+	Renew   func(w http.ResponseWriter, value string)
 	SignIn  func(w http.ResponseWriter, r *http.Request, back string, fresh bool)
 	// ChangePhone is where somebody who has just signed in sets up another phone, and comes back to /account/phone.
 	ChangePhone string
@@ -118,8 +119,8 @@ func New(cfg Config) (*Pages, error) {
 	if cfg.Client != nil && cfg.Hosted {
 		return nil, errors.New("signin: hosted pages have no client of their own: Config.Client")
 	}
-	if cfg.Account != nil && (!cfg.Hosted || cfg.Visitor == nil || cfg.SignIn == nil) {
-		return nil, errors.New("signin: Config.Account is for hosted pages, and needs Config.Visitor and Config.SignIn")
+	if cfg.Account != nil && (!cfg.Hosted || cfg.Visitor == nil || cfg.Renew == nil || cfg.SignIn == nil) {
+		return nil, errors.New("signin: Config.Account is for hosted pages, and needs Config.Visitor, Config.Renew and Config.SignIn")
 	}
 	if err := s.place(cfg.URL); err != nil {
 		return nil, err

@@ -15,12 +15,16 @@ type configCommand struct {
 
 type configCheck struct{ configured }
 
-// Run says nothing but that it is good, or all that is not.
+// Run says nothing but that it is good, and what about it may be forgotten, or all that is not good.
 func (c configCheck) Run(out io.Writer) error {
-	if _, err := c.read(); err != nil {
+	settings, err := c.read()
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%s is good.\n", c.Config)
+	for _, doubt := range settings.Doubts() {
+		fmt.Fprintf(out, "%s: %s\n", c.Config, doubt)
+	}
+	_, err = fmt.Fprintf(out, "%s is good.\n", c.Config)
 	return err
 }
 

@@ -103,6 +103,23 @@ func (d *desk) refuses(want string, args ...string) {
 	}
 }
 
+// Somebody speaks https in front of a server that listens on this machine alone: who that is has to be said, or all people
+// share one address.
+func TestS46_AProxyThatIsNotNamedIsSaid(t *testing.T) {
+	d := newDesk(t, "")
+	if out := d.must("config", "check"); !strings.Contains(out, "proxies: whoever speaks https for https://id.example") || !strings.Contains(out, "is good.") {
+		t.Errorf("a check says %q", out)
+	}
+	before, err := os.ReadFile(filepath.Join(d.dir, "latchkey.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write("latchkey.yaml", string(before)+"proxies: [127.0.0.1/32]\n")
+	if out := d.must("config", "check"); strings.Contains(out, "proxies") || !strings.Contains(out, "is good.") {
+		t.Errorf("with the proxy named a check says %q", out)
+	}
+}
+
 func TestTheExampleOrganisation(t *testing.T) {
 	example, err := filepath.Abs("../../docs/org.yaml")
 	if err != nil {

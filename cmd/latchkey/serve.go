@@ -74,6 +74,9 @@ func serve(ctx context.Context, settings config.Config, listener net.Listener, d
 	if err != nil {
 		return err
 	}
+	for _, doubt := range settings.Doubts() {
+		log.WarnContext(ctx, doubt)
+	}
 	log.InfoContext(ctx, "serving", "origin", settings.Origin, "listen", listener.Addr().String())
 	fmt.Fprintf(out, "Latchkey serves %s on %s.\n", settings.Origin, listener.Addr())
 	tellSystemd("READY=1", log)

@@ -81,7 +81,8 @@ type visitor struct {
 	enrollments []ident.Enrollment
 }
 
-// visitor reads who is signed in in a session.
+// visitor reads who is signed in in a session. An application may be content with less than our own pages: who has shown only
+// a part of what the person has is nobody here, and is asked for the rest when they sign in for the page.
 func (a *Accounts) visitor(ctx context.Context, id string) (v visitor, err error) {
 	if v.session, err = a.Browsers.ByID(ctx, id); err != nil {
 		return v, err
@@ -103,6 +104,9 @@ func (a *Accounts) visitor(ctx context.Context, id string) (v visitor, err error
 		if e, ok := ident.Find(v.enrollments, p.Kind); ok && e.Created.After(p.At) {
 			return v, ErrSignedOut // something that was shown is not what it was: the session outlived it by a race
 		}
+	}
+	if !flow.Complete(v.session.Proofs, v.enrollments, 0, a.Now()) {
+		return v, ErrSignedOut
 	}
 	return v, nil
 }
@@ -135,81 +139,98 @@ func (a *Accounts) Profile(ctx context.Context, id string) (Profile, error) {
 }
 
 // ChangePassword sets another password. It needs the one that it replaces and a complete sign-in that is not old, ends
-// all other sessions and everything that applications hold, and tells the person (S-04). What it does is one commit.
-func (a *Accounts) ChangePassword(ctx context.Context, id string, current, next secret.Text) error {
+// all other sessions and everything that applications hold, and tells the person (S-04). What it does is one commit. The
+// session goes on under the value that it returns.
+func (a *Accounts) ChangePassword(ctx context.Context, id string, current, next secret.Text) (secret.Text, error) {
 	v, err := a.visitor(ctx, id)
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case !v.fresh(a.Now()):
-		return ErrStepUp
+		return "", ErrStepUp
 	case norm.NFC.String(current.Reveal()) == norm.NFC.String(next.Reveal()):
-		return &WeakError{Same}
+		return "", &WeakError{Same}
 	}
 	least, err := a.least(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := weak(next, least, v.user); err != nil { // before a try is counted, and before anything is hashed
-		return err
+		return "", err
 	}
+	value := secret.Random()
 	err = a.Engine.Recheck(ctx, engine.Recheck{User: v.user.ID, Answer: current, Then: func(u ident.User, judged ident.Enrollment) (func(store.Tx) error, error) {
 		hash, err := a.Engine.NewPassword(ctx, u, next)
 		if err != nil {
 			return nil, err
 		}
-		return func(tx store.Tx) error { return a.replace(ctx, tx, v.session, u, judged, hash) }, nil
+		return func(tx store.Tx) error { return a.replace(ctx, tx, v.session, value, u, judged, hash) }, nil
 	}})
 	switch f := fault.As(err); {
 	case err == nil:
-		return nil
+		return value, nil
 	case errors.Is(err, store.ErrStale), f.Kind == fault.Expired:
-		return ErrSignedOut
+		return "", ErrSignedOut
 	case f.Key == msg.AuthenticationFailed:
-		return ErrWrongPassword
+		return "", ErrWrongPassword
 	case f.Kind == fault.Invalid: // what no password can be, the old one included
-		return ErrWrongPassword
+		return "", ErrWrongPassword
 	case f.Kind == fault.Throttled:
-		return ErrTooMany
+		return "", ErrTooMany
 	}
-	return fmt.Errorf("account: %w", err)
+	return "", fmt.Errorf("account: %w", err)
 }
 
 // RemovePhone takes the phone off. It needs a complete sign-in that is not old, with the phone itself among what was
 // shown; ends all other sessions and everything that applications hold, and tells the person (S-38). How another one
-// is set up in its place is engine's business.
-func (a *Accounts) RemovePhone(ctx context.Context, id string) error {
+// is set up in its place is engine's business. The session goes on under the value that it returns.
+func (a *Accounts) RemovePhone(ctx context.Context, id string) (secret.Text, error) {
 	v, err := a.visitor(ctx, id)
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case !v.fresh(a.Now()):
-		return ErrStepUp
+		return "", ErrStepUp
 	}
-	now := a.Now().UTC()
+	now, value := a.Now().UTC(), secret.Random()
 	err = a.Store.Update(ctx, func(tx store.Tx) error {
 		if err := a.Engine.DropFactor(ctx, tx, v.user, ident.Phone, v.session.ID, now); err != nil {
 			return err
 		}
 		// What is gone proves nothing any more, in this session either.
-		s := v.session
-		s.Proofs = slices.DeleteFunc(slices.Clone(s.Proofs), func(p flow.Proof) bool { return p.Kind == ident.Phone })
-		return tx.RaiseSession(ctx, s.Value, s)
+		return renew(ctx, tx, v.session, value, func(shown []flow.Proof) []flow.Proof {
+			return slices.DeleteFunc(slices.Clone(shown), func(p flow.Proof) bool { return p.Kind == ident.Phone })
+		})
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return ErrNoPhone
+		return "", ErrNoPhone
 	case errors.Is(err, store.ErrStale):
-		return ErrSignedOut
+		return "", ErrSignedOut
 	case err != nil:
-		return fmt.Errorf("account: %w", err)
+		return "", fmt.Errorf("account: %w", err)
 	}
-	return nil
+	return value, nil
+}
+
+// renew gives a session another value with what is shown in it from now on (S-40): whoever has a copy of the cookie from
+// before the change is out. The session has to have the value that it was judged under. If it was raised or changed
+// meanwhile in another tab, what was judged is not what is there, and two answers at once would not agree on the cookie.
+func renew(ctx context.Context, tx store.Tx, judged store.Session, value secret.Text, shown func([]flow.Proof) []flow.Proof) error {
+	s, err := tx.SessionByID(ctx, judged.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && s.Value != judged.Value:
+		return store.ErrStale
+	case err != nil:
+		return err
+	}
+	s.Value, s.Proofs = secret.DigestOf(secret.SessionValue, value.Reveal()), shown(s.Proofs)
+	return tx.RaiseSession(ctx, judged.Value, s)
 }
 
 // replace puts the new password in the place of the one that was judged, if that is still there, and ends what was begun
 // with it. The enrollment is a new one: a sign-in that is half done with the old password does not go on.
-func (a *Accounts) replace(ctx context.Context, tx store.Tx, s store.Session, u ident.User, judged ident.Enrollment, hash secret.Text) error {
+func (a *Accounts) replace(ctx context.Context, tx store.Tx, s store.Session, value secret.Text, u ident.User, judged ident.Enrollment, hash secret.Text) error {
 	all, err := tx.Enrollments(ctx, u.ID)
 	if err != nil {
 		return err
@@ -227,8 +248,9 @@ func (a *Accounts) replace(ctx context.Context, tx store.Tx, s store.Session, u 
 		return err
 	}
 	// Who changed it has just shown it: this session goes on, and no other.
-	s.Proofs = flow.Merge(s.Proofs, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: now}})
-	if err := tx.RaiseSession(ctx, s.Value, s); err != nil {
+	if err := renew(ctx, tx, s, value, func(shown []flow.Proof) []flow.Proof {
+		return flow.Merge(shown, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: now}})
+	}); err != nil {
 		return err
 	}
 	if _, err := tx.EndSessionsOf(ctx, u.ID, s.ID, now); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +136,19 @@ func (h *house) read(t *testing.T, f func(store.Tx) error) {
 	}
 }
 
+// shown makes a session one in which nothing but that was shown.
+func (h *house) shown(t *testing.T, id string, all ...flow.Proof) {
+	t.Helper()
+	h.write(t, func(tx store.Tx) error {
+		s, err := tx.SessionByID(h.ctx, id)
+		if err != nil {
+			return err
+		}
+		s.Proofs = all
+		return tx.RaiseSession(h.ctx, s.Value, s)
+	})
+}
+
 // ids of the sessions that somebody sees.
 func (h *house) ids(t *testing.T, id string) string {
 	t.Helper()
@@ -177,12 +191,12 @@ func TestS38_RemovePhone(t *testing.T) {
 			session string
 			want    error
 		}{"no session": {"sesX", account.ErrSignedOut}, "nothing to remove": {"sesC", account.ErrNoPhone}} {
-			if err := h.RemovePhone(h.ctx, c.session); !errors.Is(err, c.want) {
+			if _, err := h.RemovePhone(h.ctx, c.session); !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		h.advance(4 * time.Minute)
-		if err := h.RemovePhone(h.ctx, "sesA"); err != nil {
+		if _, err := h.RemovePhone(h.ctx, "sesA"); err != nil {
 			t.Fatal(err)
 		}
 		p, err := h.Profile(h.ctx, "sesA")
@@ -219,7 +233,7 @@ func TestS38_RemovePhone(t *testing.T) {
 		if n := h.events(t, audit.FactorRemoved); n != 1 {
 			t.Errorf("S-71: %d events", n)
 		}
-		if err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrNoPhone) {
+		if _, err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrNoPhone) {
 			t.Errorf("again: %v", err)
 		}
 	})
@@ -228,7 +242,7 @@ func TestS38_RemovePhone(t *testing.T) {
 func TestS38_APhoneStaysWithoutACompleteFreshSignIn(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.advance(5*time.Minute + time.Second)
-		if err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrStepUp) {
+		if _, err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrStepUp) {
 			t.Errorf("an old sign-in: %v", err)
 		}
 		h.write(t, func(tx store.Tx) error {
@@ -239,7 +253,7 @@ func TestS38_APhoneStaysWithoutACompleteFreshSignIn(t *testing.T) {
 			s.Proofs = flow.Merge(s.Proofs, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: h.clock()}})
 			return tx.RaiseSession(h.ctx, s.Value, s)
 		})
-		if err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrStepUp) {
+		if _, err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrStepUp) {
 			t.Errorf("a password alone: %v", err)
 		}
 		if p, err := h.Profile(h.ctx, "sesA"); err != nil || p.Phone == "" {
@@ -251,7 +265,7 @@ func TestS38_APhoneStaysWithoutACompleteFreshSignIn(t *testing.T) {
 func TestS04_ChangePassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.advance(4 * time.Minute)
-		if err := h.ChangePassword(h.ctx, "sesA", right, next); err != nil {
+		if _, err := h.ChangePassword(h.ctx, "sesA", right, next); err != nil {
 			t.Fatal(err)
 		}
 		if h.opens(t, right) || !h.opens(t, next) {
@@ -285,8 +299,105 @@ func TestS04_ChangePassword(t *testing.T) {
 			t.Errorf("%d events", n)
 		}
 		// What was just shown is fresh: it can be changed again, from the new one.
-		if err := h.ChangePassword(h.ctx, "sesA", next, "another fine lantern"); err != nil {
+		if _, err := h.ChangePassword(h.ctx, "sesA", next, "another fine lantern"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Whoever took the cookie before a change is out with it: the session goes on under another value, and only its owner is told.
+func TestS40_AChangeGivesTheSessionAnotherValue(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		stolen := secret.Text("sesA")
+		for _, c := range []struct {
+			name   string
+			change func() (secret.Text, error)
+			shown  string
+		}{
+			{"another password", func() (secret.Text, error) { return h.ChangePassword(h.ctx, "sesA", right, next) }, "phone password"},
+			{"no phone", func() (secret.Text, error) { return h.RemovePhone(h.ctx, "sesA") }, "password"},
+		} {
+			h.advance(time.Second)
+			value, err := c.change()
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			if found, err := h.Browsers.Find(h.ctx, stolen); found.ID != "" || err != nil {
+				t.Errorf("%s: the value from before still opens %q, %v", c.name, found.ID, err)
+			}
+			found, err := h.Browsers.Find(h.ctx, value)
+			var shown []string
+			for _, p := range found.Proofs {
+				shown = append(shown, string(p.Kind))
+			}
+			if found.ID != "sesA" || strings.Join(shown, " ") != c.shown || err != nil {
+				t.Errorf("%s: the new value opens %q with %v, %v", c.name, found.ID, shown, err)
+			}
+			stolen = value
+		}
+	})
+}
+
+// Both changes at the same instant: one of them was judged by what the other changed, and none is undone.
+func TestS40_TwoChangesDoNotUndoEachOther(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		var all sync.WaitGroup
+		var changed, removed error
+		var values [2]secret.Text
+		all.Go(func() { values[0], changed = h.ChangePassword(h.ctx, "sesA", right, next) })
+		all.Go(func() { values[1], removed = h.RemovePhone(h.ctx, "sesA") })
+		all.Wait()
+		for i, err := range []error{changed, removed} {
+			if err != nil && !errors.Is(err, account.ErrSignedOut) {
+				t.Error(err)
+			}
+			if err != nil && values[i] != "" {
+				t.Error("what did not happen gave a value")
+			}
+		}
+		if changed != nil && removed != nil {
+			t.Error("neither happened")
+		}
+		s, err := h.Browsers.ByID(h.ctx, "sesA")
+		if err != nil || s.ID == "" {
+			t.Fatalf("the session is %+v, %v", s, err)
+		}
+		p, err := h.Profile(h.ctx, "sesA")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shown := slices.ContainsFunc(s.Proofs, func(p flow.Proof) bool { return p.Kind == ident.Phone }); shown != (p.Phone != "") || (p.Phone == "") != (removed == nil) {
+			t.Errorf("the phone is %q (removed: %v), and shown in the session: %v", p.Phone, removed, shown)
+		}
+		if h.opens(t, next) != (changed == nil) {
+			t.Errorf("the password: %v", changed)
+		}
+	})
+}
+
+// An application may let people in with a password alone; their account opens with all that they have, however long ago.
+func TestS04_AnAccountOpensToWhoHasShownAllOfIt(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.shown(t, "sesB", flow.Proof{Kind: ident.Password, Method: ident.MethodPassword, At: began})
+		for name, f := range map[string]func() error{
+			"profile":   func() error { _, err := h.Profile(h.ctx, "sesB"); return err },
+			"sessions":  func() error { _, err := h.Sessions(h.ctx, "sesB"); return err },
+			"sign-ins":  func() error { _, err := h.SignIns(h.ctx, "sesB"); return err },
+			"password":  func() error { _, err := h.ChangePassword(h.ctx, "sesB", right, next); return err },
+			"phone":     func() error { _, err := h.RemovePhone(h.ctx, "sesB"); return err },
+			"end one":   func() error { return h.EndSession(h.ctx, "sesB", "sesA") },
+			"end all":   func() error { return h.EndSessions(h.ctx, "sesB") },
+		} {
+			if err := f(); !errors.Is(err, account.ErrSignedOut) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		h.advance(30 * time.Minute)
+		if got := h.ids(t, "sesA"); got != "sesA sesB" {
+			t.Errorf("who has shown all of it sees %q", got)
+		}
+		if got := h.ids(t, "sesC"); got != "sesC" {
+			t.Errorf("who has nothing but a password sees %q", got)
 		}
 	})
 }
@@ -315,10 +426,10 @@ func TestS02_APasswordThatStandsAloneIsLonger(t *testing.T) {
 			}
 		}
 		var weak *account.WeakError
-		if err := h.ChangePassword(h.ctx, "sesA", right, "violet anchor8"); !errors.As(err, &weak) || weak.Why != account.Length {
+		if _, err := h.ChangePassword(h.ctx, "sesA", right, "violet anchor8"); !errors.As(err, &weak) || weak.Why != account.Length {
 			t.Errorf("fourteen characters: %v", err)
 		}
-		if err := h.ChangePassword(h.ctx, "sesA", right, "violet anchor 8"); err != nil {
+		if _, err := h.ChangePassword(h.ctx, "sesA", right, "violet anchor 8"); err != nil {
 			t.Errorf("fifteen characters: %v", err)
 		}
 	})
@@ -344,14 +455,14 @@ func TestS04_NothingChangesWithoutAFreshSignInAndThePassword(t *testing.T) {
 			"S-03 the product":    {"sesA", right, "Latchkey-2026", nil, account.Personal},
 			"the same":            {"sesA", right, right, nil, account.Same},
 		} {
-			err := h.ChangePassword(h.ctx, c.session, c.current, c.next)
+			_, err := h.ChangePassword(h.ctx, c.session, c.current, c.next)
 			var weak *account.WeakError
 			if c.want != nil && !errors.Is(err, c.want) || c.weak != "" && (!errors.As(err, &weak) || weak.Why != c.weak) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		h.advance(5*time.Minute + time.Second)
-		if err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrStepUp) {
+		if _, err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrStepUp) {
 			t.Errorf("an old sign-in: %v", err)
 		}
 		// A password alone is no complete sign-in of somebody who has a phone.
@@ -363,7 +474,7 @@ func TestS04_NothingChangesWithoutAFreshSignInAndThePassword(t *testing.T) {
 			s.Proofs = flow.Merge(s.Proofs, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: h.clock()}})
 			return tx.RaiseSession(h.ctx, s.Value, s)
 		})
-		if err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrStepUp) {
+		if _, err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrStepUp) {
 			t.Errorf("half a sign-in: %v", err)
 		}
 		if !h.opens(t, right) || h.ids(t, "sesA") != "sesA sesB" && h.ids(t, "sesA") != "sesB sesA" || h.events(t, audit.PasswordChanged) != 0 {
@@ -379,12 +490,12 @@ func TestS04_NothingChangesWithoutAFreshSignInAndThePassword(t *testing.T) {
 func TestS29_TheSameCounters(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		for range limit.DefaultPasswords().PerSource {
-			if err := h.ChangePassword(h.ctx, "sesA", "wrong", next); !errors.Is(err, account.ErrWrongPassword) {
+			if _, err := h.ChangePassword(h.ctx, "sesA", "wrong", next); !errors.Is(err, account.ErrWrongPassword) {
 				t.Fatal(err)
 			}
 		}
 		// The source rests: the right one answers like a wrong one (S-26), here and at the sign-in.
-		if err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrWrongPassword) || !h.opens(t, right) {
+		if _, err := h.ChangePassword(h.ctx, "sesA", right, next); !errors.Is(err, account.ErrWrongPassword) || !h.opens(t, right) {
 			t.Errorf("the eleventh: %v", err)
 		}
 		eng := h.Engine
@@ -400,7 +511,7 @@ func TestS29_TheSameCounters(t *testing.T) {
 			t.Error("the sign-in judged a password that the account page would not")
 		}
 		h.advance(61 * time.Second)
-		if err := h.ChangePassword(h.ctx, "sesA", right, next); err != nil {
+		if _, err := h.ChangePassword(h.ctx, "sesA", right, next); err != nil {
 			t.Errorf("after the rest: %v", err)
 		}
 	})
@@ -413,7 +524,7 @@ func TestS04_ChangesAtOnceAreOne(t *testing.T) {
 		errs := make([]error, n)
 		var all sync.WaitGroup
 		for i := range n {
-			all.Go(func() { errs[i] = h.ChangePassword(h.ctx, "sesA", right, next+secret.Text(rune('a'+i))) })
+			all.Go(func() { _, errs[i] = h.ChangePassword(h.ctx, "sesA", right, next+secret.Text(rune('a'+i))) })
 		}
 		all.Wait()
 		won := 0

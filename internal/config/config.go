@@ -2,9 +2,9 @@
 //
 // [Default] is production by the book; [Dev] is the same with what S-00 lets a development server relax.
 // [Read] takes latchkey.yaml and reports every problem in it at once, each with its line; [Config.Check] is
-// the part of that which needs no file, [Config.Relaxed] says in words what is not as in production. Every
-// field carries its name in the file and a sentence about it, and [PrintDefault] and [Schema] are made of
-// those. Only the door knows a Config; rooms get plain fields.
+// the part of that which needs no file, [Config.Doubts] says what may be meant so but seldom is, and
+// [Config.Relaxed] in words what is not as in production. Every field carries its name in the file and a sentence
+// about it, and [PrintDefault] and [Schema] are made of those. Only the door knows a Config; rooms get plain fields.
 package config
 
 import (
@@ -12,7 +12,9 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"strings"
 	"time"
+	"unicode"
 
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/strict"
@@ -116,6 +118,28 @@ func Dev(production bool) Config {
 	return c
 }
 
+// canonical is an origin as browsers write it: in lower case, and without the port that goes without saying (RFC 6454 6.2).
+func canonical(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), strings.TrimLeft(u.Port(), "0")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" && (u.Scheme != "https" || port != "443") && (u.Scheme != "http" || port != "80") {
+		host += ":" + port
+	}
+	return u.Scheme + "://" + host
+}
+
+// Doubts says what may be meant so, and is more likely forgotten.
+func (c Config) Doubts() (all []string) {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err == nil && strings.HasPrefix(c.Origin, "https:") && !c.TLS.On() && loopback(host) && len(c.Proxies) == 0 {
+		all = append(all, "proxies: whoever speaks https for "+c.Origin+" on this machine is not named, so that all people come from one address "+
+			"and share its limits: 127.0.0.1 and ::1, if it is on this machine alone")
+	}
+	return all
+}
+
 // Check reports every problem at once: nobody wants to fix a file line by line.
 func (c Config) Check() error {
 	p := &strict.Problems{}
@@ -142,6 +166,10 @@ func (c Config) check(p *strict.Problems) {
 			p.At("origin", "%q is not like https://id.example", c.Origin)
 		case u.Path+u.RawQuery+u.Fragment != "" || u.User != nil:
 			p.At("origin", "%q is more than scheme and host: clients look for us at the root", c.Origin)
+		case strings.ContainsFunc(c.Origin, func(r rune) bool { return r > unicode.MaxASCII }):
+			p.At("origin", "%q has a name that browsers write in ASCII, as xn--", c.Origin)
+		case c.Origin != canonical(u):
+			p.At("origin", "%q is not as browsers write it, and what is compared letter by letter would not be equal: %s", c.Origin, canonical(u))
 		}
 	}
 	if !c.Dev {

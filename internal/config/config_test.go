@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -41,6 +42,18 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 		"no port":                                       {config: served(), change: func(c *Config) { c.Listen = "127.0.0.1" }, want: []string{"not host:port"}},
 		"http on a network":                             {config: served(), change: func(c *Config) { c.Origin = "http://id.example" }, want: []string{"origin:"}},
 		"http behind nothing":                           {config: served(), change: func(c *Config) { c.Origin = "http://localhost:4480" }},
+		"upper case":                                    {config: served(), change: func(c *Config) { c.Origin = "https://ID.example" }, want: []string{"as browsers write it, and what is compared letter by letter would not be equal: https://id.example"}},
+		"the port that goes without saying":             {config: served(), change: func(c *Config) { c.Origin = "https://id.example:443" }, want: []string{"be equal: https://id.example"}},
+		"that of http":                                  {config: served(), change: func(c *Config) { c.Origin = "http://localhost:80" }, want: []string{"be equal: http://localhost"}},
+		"a port that nobody writes":                     {config: served(), change: func(c *Config) { c.Origin = "https://id.example:08443" }, want: []string{"be equal: https://id.example:8443"}},
+		"no port after all":                             {config: served(), change: func(c *Config) { c.Origin = "https://id.example:" }, want: []string{"be equal: https://id.example"}},
+		"an empty query":                                {config: served(), change: func(c *Config) { c.Origin = "https://id.example?" }, want: []string{"be equal: https://id.example"}},
+		"an empty fragment":                             {config: served(), change: func(c *Config) { c.Origin = "https://id.example#" }, want: []string{"be equal: https://id.example"}},
+		"the scheme":                                    {config: served(), change: func(c *Config) { c.Origin = "HTTPS://id.example" }, want: []string{"be equal: https://id.example"}},
+		"letters of other alphabets":                    {config: served(), change: func(c *Config) { c.Origin = "https://b\u00fccher.example" }, want: []string{"xn--"}},
+		"another port":                                  {config: served(), change: func(c *Config) { c.Origin = "https://id.example:8443" }},
+		"https on the port of http":                     {config: served(), change: func(c *Config) { c.Origin = "https://id.example:80" }},
+		"IPv6":                                          {config: served(), change: func(c *Config) { c.Origin = "https://[2001:db8::7]:8443" }},
 		"a path":                                        {config: served(), change: func(c *Config) { c.Origin = "https://id.example/auth" }, want: []string{"root"}},
 		"S-54 any loopback in production":               {config: served(), change: func(c *Config) { c.AnyLoopback = true }, want: []string{"S-54"}},
 		"S-08 codes that live for an hour":              {config: served(), change: func(c *Config) { c.Codes.Lifetime = time.Hour }, want: []string{"codes.lifetime"}},
@@ -73,6 +86,26 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestS46_AProxyThatIsNotNamedIsDoubted(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*Config)
+		doubts int
+	}{
+		"https is spoken on this machine, by nobody named": {func(c *Config) {}, 1},
+		"on IPv6":          {func(c *Config) { c.Listen = "[::1]:4480" }, 1},
+		"it is named":      {func(c *Config) { c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} }, 0},
+		"we speak it":      {func(c *Config) { c.TLS.Cert, c.TLS.Key = "tls.pem", "tls.key" }, 0},
+		"nobody speaks it": {func(c *Config) { c.Origin = "http://localhost:4480" }, 0},
+		"a network, which is no doubt but a problem": {func(c *Config) { c.Listen = ":4480" }, 0},
+	} {
+		c := served()
+		test.change(&c)
+		if got := c.Doubts(); len(got) != test.doubts {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
 

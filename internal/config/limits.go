@@ -29,7 +29,7 @@ type Passwords struct {
 type Requests struct {
 	PerHandle  int `yaml:"per_handle" doc:"in 5 seconds with one state handle"`
 	PerAddress int `yaml:"per_address" doc:"in a minute from one source, on IDX"`
-	PerClient  int `yaml:"per_client" doc:"in a minute from one source for one application, on authorize"`
+	PerClient  int `yaml:"per_client" doc:"in a minute from one source for one application, on authorize; what an application pushes that has proved itself counts for the address that it speaks for"`
 	AtOnce     int `yaml:"at_once" doc:"served at the same time, beyond which 503 is answered at once; 0 is 256 for each core"`
 }
 

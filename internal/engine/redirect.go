@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/url"
 	"slices"
@@ -32,6 +33,7 @@ type Opening struct {
 // An Opened is what came of it: a way on, an end, or neither if something would have to be asked in silence.
 type Opened struct {
 	Interaction secret.Text // the sign-in goes on with this
+	Name        string      // names it in an address, and opens nothing: see GivenUp
 	Code        secret.Text // nothing had to be asked
 }
 
@@ -78,7 +80,7 @@ func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 		sc.state = next
 		return Opened{Code: e.successCode(sc)}, nil
 	}
-	return Opened{Interaction: interaction}, nil
+	return Opened{Interaction: interaction, Name: base64.RawURLEncoding.EncodeToString(begun.Interaction[:])}, nil
 }
 
 // resume reads who is signed in and asks flow what that is good for. Whatever speaks against it, the sign-in begins
@@ -229,16 +231,12 @@ func (e *Engine) Arrive(ctx context.Context, handle, browser secret.Text) (Arriv
 		return Arrival{}, err
 	}
 	r := sc.state.Request
-	var own secret.Digest
-	if e.knows(browser) {
-		own = e.deviceDigest(browserToken(browser))
-	}
 	switch {
 	case sc.state.Stage != flow.Done || r.Ending != flow.Redirect:
 		return Arrival{}, expired("not at its end")
 	case !sc.now.Before(sc.state.Outcome.At.Add(e.Flow.Code)):
 		return Arrival{}, expired("finished too long ago")
-	case own.IsZero() || !own.Equal(r.Device):
+	case !e.begunIn(browser, r):
 		return Arrival{}, expired("of another browser")
 	}
 	a := Arrival{Request: r, Code: e.successCode(sc), Other: r.Subject != "" && r.Subject != sc.state.User}
@@ -255,6 +253,40 @@ func (e *Engine) Arrive(ctx context.Context, handle, browser secret.Text) (Arriv
 	return a, nil
 }
 
+// GivenUp returns what a sign-in was begun for, to the browser that it was begun in, so that the application can be told
+// that nothing will come of it. It changes nothing: who thinks better of it goes back a page, and goes on. For the same
+// reason it does not matter whether the sign-in has run out of time, or began anew for somebody else; but who has
+// arrived did not give up.
+func (e *Engine) GivenUp(ctx context.Context, name string, browser secret.Text) (flow.Request, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(name)
+	if err != nil || len(raw) != len(secret.Digest{}) {
+		return flow.Request{}, expired("no name of a sign-in")
+	}
+	sc, err := e.look(ctx, "", func(tx store.Tx) (flow.State, error) { return tx.FlowByInteraction(ctx, secret.Digest(raw)) })
+	if err != nil {
+		return flow.Request{}, err
+	}
+	r := sc.state.Request
+	switch {
+	case r.Ending != flow.Redirect || r.Mode == flow.Here:
+		return flow.Request{}, expired("not begun for an application by its browser")
+	case sc.state.Stage == flow.Done:
+		return flow.Request{}, expired("at its end")
+	case !e.begunIn(browser, r):
+		return flow.Request{}, expired("of another browser")
+	}
+	return r, nil
+}
+
+// begunIn reports whether a browser is the one that a sign-in was begun in.
+func (e *Engine) begunIn(browser secret.Text, r flow.Request) bool {
+	if !e.knows(browser) {
+		return false
+	}
+	own := e.deviceDigest(browserToken(browser))
+	return !own.IsZero() && own.Equal(r.Device)
+}
+
 // Browser returns the name by which a browser is known: the one in its cookie if we made it, else a new one (S-39).
 func (e *Engine) Browser(cookie secret.Text) (name secret.Text, known bool) {
 	if e.knows(cookie) {
@@ -262,6 +294,15 @@ func (e *Engine) Browser(cookie secret.Text) (name secret.Text, known bool) {
 	}
 	token := secret.Random()
 	return token + "." + e.Keys.Token(secret.MACBrowser, token.Reveal()), false
+}
+
+// Device is a browser with that cookie as a device: a sign-in on our own pages is remembered by it. One that we did not
+// make is none.
+func (e *Engine) Device(cookie secret.Text) Device {
+	if !e.knows(cookie) {
+		return Device{}
+	}
+	return Device{Token: browserToken(cookie)}
 }
 
 func (e *Engine) knows(cookie secret.Text) bool {

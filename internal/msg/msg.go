@@ -1,4 +1,4 @@
-// Package msg owns the texts that the engine sends, by key and language.
+// Package msg owns the texts that the engine sends and its OAuth endpoints show, by key and language.
 //
 // The key is the contract (clients translate and decide by it); the text is for people. English texts
 // of the IDX keys are API as well: published applications compare four of them word for word, and
@@ -58,6 +58,56 @@ const (
 	LabelEnterCode Key = "label.enter.code"
 )
 
+// Texts of the pages that the OAuth endpoints show to people.
+const (
+	PageLink           Key = "page.link"
+	PageAgain          Key = "page.again"
+	PageDetail         Key = "page.detail"
+	PageUnknownApp     Key = "page.unknown.app"
+	PageUnknownAddress Key = "page.unknown.address"
+	PageOver           Key = "page.over"
+	PageNowhere        Key = "page.nowhere"
+	PageBroken         Key = "page.broken"
+	PageBrokenText     Key = "page.broken.text"
+	PageOften          Key = "page.often"
+	PageOftenText      Key = "page.often.text"
+	PageBack           Key = "page.back"
+	PageContinue       Key = "page.continue"
+	PageLeave          Key = "page.leave"
+	PageLeaveText      Key = "page.leave.text"
+	PageSignOut        Key = "page.signout"
+	PageLeft           Key = "page.left"
+	PageClose          Key = "page.close"
+	PageStay           Key = "page.stay"
+	PageReturning      Key = "page.returning"
+	PageGoOn           Key = "page.goon"
+
+	DeviceTitle    Key = "device.title"
+	DeviceText     Key = "device.text"
+	DeviceCode     Key = "device.code"
+	DeviceWrong    Key = "device.wrong"
+	DeviceStale    Key = "device.stale"
+	DeviceRetype   Key = "device.retype" // {0} address
+	DeviceMore     Key = "device.more"   // {0} application
+	DeviceMoreText Key = "device.more.text"
+	DeviceSignIn   Key = "device.signin"
+	DeviceAsk      Key = "device.ask"      // {0} application
+	DeviceAskText  Key = "device.ask.text" // {0} code; scopes follow
+	DeviceWarning  Key = "device.warning"
+	DeviceDeny     Key = "device.deny"
+	DeviceOut      Key = "device.out"
+	DeviceOutText  Key = "device.out.text"
+	DeviceIn       Key = "device.in"
+	DeviceInText   Key = "device.in.text"
+
+	ScopeOpenID  Key = "scope.openid"
+	ScopeProfile Key = "scope.profile"
+	ScopeEmail   Key = "scope.email"
+	ScopePhone   Key = "scope.phone"
+	ScopeGroups  Key = "scope.groups"
+	ScopeOffline Key = "scope.offline_access"
+)
+
 // Lang is one of the languages that the catalogue holds.
 type Lang int
 
@@ -86,6 +136,28 @@ func Text(l Lang, k Key, params ...string) string {
 	return text
 }
 
+// Prefer picks the language that comes first in an application's ui_locales, tags with spaces between; where that names
+// none of ours, the one that Accept-Language asks for.
+func Prefer(locales, header string) Lang {
+	for tag := range strings.FieldsSeq(locales) {
+		if l, ok := spoken(tag); ok {
+			return l
+		}
+	}
+	return Match(header)
+}
+
+// spoken is the language of a tag, compared by its first part: de-AT and de-CH both read German.
+func spoken(tag string) (Lang, bool) {
+	primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
+	for l := English; l <= Spanish; l++ {
+		if primary == l.String() {
+			return l, true
+		}
+	}
+	return English, false
+}
+
 // Match picks the language that an Accept-Language header asks for most; English where it asks for none of ours.
 func Match(header string) Lang {
 	best, weight := English, 0.0
@@ -99,11 +171,8 @@ func Match(header string) Lang {
 			}
 			q = parsed
 		}
-		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		for l := English; l <= Spanish; l++ {
-			if primary == l.String() && q > weight {
-				best, weight = l, q
-			}
+		if l, ok := spoken(tag); ok && q > weight {
+			best, weight = l, q
 		}
 	}
 	return best

@@ -47,3 +47,16 @@ func TestMatch(t *testing.T) {
 		}
 	}
 }
+
+func TestAnApplicationsLanguagesComeFirst(t *testing.T) {
+	for _, test := range []struct {
+		locales, header string
+		want            Lang
+	}{
+		{"", "de", German}, {"fr-CA en", "de", French}, {"ja ES-419", "de", Spanish}, {"ja", "de", German}, {"en", "de", English}, {"", "", English},
+	} {
+		if got := Prefer(test.locales, test.header); got != test.want {
+			t.Errorf("%q before %q: %s, want %s", test.locales, test.header, got, test.want)
+		}
+	}
+}

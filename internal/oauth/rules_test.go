@@ -88,7 +88,7 @@ func TestS57_Scopes(t *testing.T) {
 		"offline without the grant": {with(client, server.Scopes, InteractionCode), "openid offline_access", nil},
 		"offline with the grant":    {with(client, server.Scopes, InteractionCode, RefreshToken), "openid offline_access", []string{"openid", "offline_access"}},
 	} {
-		got, err := server.Grantable(test.client, test.asked)
+		got, err := server.Grantable(test.client, InteractionCode, test.asked)
 		var e *Error
 		if !slices.Equal(got, test.want) || (err == nil) != (test.want != nil) || err != nil && (!errors.As(err, &e) || e.Code != InvalidScope) {
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -98,15 +98,60 @@ func TestS57_Scopes(t *testing.T) {
 
 func TestNarrow(t *testing.T) {
 	g := Grant{Scopes: []string{"openid", "email", "offline_access"}}
+	s, c := DefaultServer(), Client{Scopes: DefaultServer().Scopes, Grants: []GrantType{RefreshToken}}
 	for asked, want := range map[string][]string{
 		"":               g.Scopes,
 		"openid":         {"openid"},
 		"email openid":   {"email", "openid"},
 		"openid profile": nil,
 	} {
-		got, err := g.Narrow(asked)
+		got, err := s.Narrow(g, c, asked)
 		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
 			t.Errorf("Narrow(%q) = %v, %v", asked, got, err)
+		}
+	}
+}
+
+// TestS57_WhatIsLeftOfAGrant, after the client or the server has lost a scope.
+func TestS57_WhatIsLeftOfAGrant(t *testing.T) {
+	g := Grant{Scopes: []string{"openid", "email", "offline_access"}}
+	lacking := func(name string) []string {
+		return slices.DeleteFunc(DefaultServer().Scopes, func(s string) bool { return s == name })
+	}
+	whole, c := DefaultServer(), Client{Scopes: DefaultServer().Scopes, Grants: []GrantType{RefreshToken}}
+	poorer := func(name string) (Server, Client) {
+		s, c := whole, c
+		s.Scopes, c.Scopes = lacking(name), lacking(name)
+		return s, c
+	}
+	lesser, less := poorer("email")
+	for name, by := range map[string]struct {
+		Server
+		Client
+	}{"the server": {lesser, c}, "the client": {whole, less}} {
+		if got, err := by.Narrow(g, by.Client, ""); err != nil || !slices.Equal(got, []string{"openid", "offline_access"}) {
+			t.Errorf("%s, nothing asked: %v, %v", name, got, err)
+		}
+		var e *Error
+		if got, err := by.Narrow(g, by.Client, "openid email"); !errors.As(err, &e) || e.Code != InvalidScope {
+			t.Errorf("%s, asked for it: %v, %v", name, got, err)
+		}
+		if got, err := by.Left(Grant{Scopes: []string{"email"}}, by.Client); !errors.As(err, &e) || e.Code != InvalidScope {
+			t.Errorf("%s, all of it: %v, %v", name, got, err)
+		}
+	}
+	lesser, less = poorer("offline_access")
+	alone := c
+	alone.Grants = nil
+	for name, by := range map[string]struct {
+		Server
+		Client
+	}{"the server": {lesser, c}, "the client": {whole, less}, "the grant type": {whole, alone}} {
+		if got, err := by.Narrow(g, by.Client, "openid"); err != ErrRefresh {
+			t.Errorf("%s, nothing to refresh with: %v, %v", name, got, err)
+		}
+		if got, err := by.Left(g, by.Client); err != nil || !slices.Equal(got, []string{"openid", "email"}) {
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
 }

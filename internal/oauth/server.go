@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"latchkey.dev/internal/ident"
 )
@@ -47,11 +48,13 @@ var errRules = &Error{AccessDenied, "The access policy of this authorization ser
 
 // Permits judges what a client is about to do by the server's rules. One rule must allow all of it, for rules are
 // written as sentences: this application, by that grant, these scopes. A server without rules is open to every
-// application of the organisation. An empty grant type is one that is not known yet, and so are no scopes.
+// application of the organisation. No scopes are those that
+// are not known yet; the grant type always is, or what one rule says of grants could be joined to what another says of
+// scopes.
 func (s Server) Permits(c ClientID, g GrantType, scopes []string) error {
 	allows := func(r Rule) bool {
 		return (len(r.Apps) == 0 || slices.Contains(r.Apps, c)) &&
-			(len(r.GrantTypes) == 0 || g == "" || slices.Contains(r.GrantTypes, g)) &&
+			(len(r.GrantTypes) == 0 || slices.Contains(r.GrantTypes, g)) &&
 			(len(r.Scopes) == 0 || !slices.ContainsFunc(scopes, func(name string) bool { return !slices.Contains(r.Scopes, name) }))
 	}
 	if len(s.Rules) == 0 || slices.ContainsFunc(s.Rules, allows) {
@@ -104,9 +107,11 @@ var always = []string{
 	"cid", "uid", "scp", "scope", "client_id", "act", "may_act", "cnf", "events", "typ",
 }
 
-// Reserved reports whether a claim's name has a meaning of its own in a kind of token.
+// Reserved reports whether a claim's name has a meaning of its own in a kind of token, in whatever case: encoding/json,
+// with which we and others read tokens, takes "UID" for uid, and the last one wins.
 func Reserved(k TokenKind, name string) bool {
-	return slices.Contains(always, name) || k == InID && slices.Contains(ClaimsSupported(), name)
+	same := func(ours string) bool { return strings.EqualFold(ours, name) }
+	return slices.ContainsFunc(always, same) || k == InID && slices.ContainsFunc(ClaimsSupported(), same)
 }
 
 // custom are the claims that the server adds to a token of this kind. What is not known of the user is left out.
@@ -173,7 +178,7 @@ func (t IDToken) MarshalJSON() ([]byte, error) {
 	return withClaims(plain(t), t.Custom)
 }
 
-// withClaims joins two objects that have no name in common (see Reserved).
+// withClaims joins two objects that have no name in common (see [Reserved]).
 func withClaims(ours any, custom map[string]any) ([]byte, error) {
 	body, err := json.Marshal(ours)
 	if err != nil || len(custom) == 0 {

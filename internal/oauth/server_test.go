@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -41,9 +42,7 @@ func TestS57_Rules(t *testing.T) {
 		"an app with all":                 {"0oa2", TokenExchange, []string{"openid", "profile"}, true},
 		"everybody's rule":                {"0oa3", RefreshToken, []string{"phone"}, true},
 		"no two rules together":           {"0oa1", RefreshToken, []string{"phone", "email"}, false},
-		"a grant that is not known yet":   {"0oa1", "", []string{"email"}, true},
-		"that, with a scope of nobody":    {"0oa1", "", []string{"profile"}, false},
-		"that, of an app without a rule":  {"0oa3", "", []string{"openid"}, false},
+		"a grant that nobody names":       {"0oa1", "", []string{"email"}, false},
 		"scopes that are not known yet":   {"0oa1", InteractionCode, nil, true},
 		"those, with a grant of somebody": {"0oa3", InteractionCode, nil, false},
 	} {
@@ -54,8 +53,23 @@ func TestS57_Rules(t *testing.T) {
 		}
 	}
 	c := Client{ID: "0oa3", Scopes: s.Scopes, Grants: []GrantType{InteractionCode}}
-	if _, err := s.Grantable(c, "openid"); err == nil {
+	if _, err := s.Grantable(c, InteractionCode, "openid"); err == nil {
 		t.Error("a scope was grantable to an application that no rule names")
+	}
+	// Two rules do not make a third one out of the grant of the one and the scopes of the other.
+	s.Rules = []Rule{
+		{GrantTypes: []GrantType{AuthorizationCode}, Scopes: []string{"openid", "phone"}},
+		{GrantTypes: []GrantType{InteractionCode}, Scopes: []string{"openid", "email"}},
+	}
+	for by, scope := range map[GrantType]string{AuthorizationCode: "phone", InteractionCode: "email"} {
+		if _, err := s.Grantable(c, by, "openid "+scope); err != nil {
+			t.Errorf("%s: %v", by, err)
+		}
+		for _, other := range []GrantType{AuthorizationCode, InteractionCode, DeviceCode, ClientCredentials} {
+			if _, err := s.Grantable(c, other, "openid "+scope); other != by && err != errRules {
+				t.Errorf("%s by %s: %v", scope, other, err)
+			}
+		}
 	}
 }
 
@@ -74,6 +88,9 @@ func TestCustomClaims(t *testing.T) {
 		{Name: "zone", In: []TokenKind{InAccess}, User: UserZone},
 		{Name: "sub", In: []TokenKind{InAccess, InID}, Text: "00u1root"}, // however it came into the database
 		{Name: "email_verified", In: []TokenKind{InID}, Text: "true"},
+		{Name: "UID", In: []TokenKind{InAccess}, Text: "00u1root"},
+		{Name: "Sub", In: []TokenKind{InAccess, InID}, Text: "00u1root"},
+		{Name: "Email_Verified", In: []TokenKind{InID}, Text: "true"},
 	}
 	wantJSON(t, i.AccessToken(), `{"ver":1,"jti":"AT.X","iss":"https://id.example/oauth2/default","aud":"api://default",
 		"iat":1795378928,"exp":1795379828,"cid":"0oa1seed","uid":"00u1mary","scp":["openid","profile","email"],
@@ -90,5 +107,24 @@ func TestCustomClaims(t *testing.T) {
 	}
 	if !i.Server.SaysGroups(nil) || DefaultServer().SaysGroups([]string{"openid"}) || !DefaultServer().SaysGroups([]string{"groups"}) {
 		t.Error("when groups are read")
+	}
+}
+
+// TestS61_NoClaimTakesThePlaceOfOurs, whatever the case of its letters: encoding/json does not look at it.
+func TestS61_NoClaimTakesThePlaceOfOurs(t *testing.T) {
+	for kind, ours := range map[TokenKind]any{InAccess: AccessToken{}, InID: IDToken{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(ours)) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			for _, spelled := range []string{name, strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:], strings.ReplaceAll(name, "s", "\u017f")} {
+				if name != "-" && !Reserved(kind, spelled) {
+					t.Errorf("%s tokens say %s, and %q can be put beside it", kind, name, spelled)
+				}
+			}
+		}
+	}
+	for name, kind := range map[string]TokenKind{"groups": InAccess, "email": InAccess, "tenant": InID, "subject": InID} {
+		if Reserved(kind, name) {
+			t.Errorf("%s in %s tokens means nothing to us", name, kind)
+		}
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"html/template"
 	"net/http"
 	"net/url"
 	"time"
 
 	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/secret"
@@ -23,35 +23,22 @@ import (
 // activation is where they are. People type it.
 const activation = "/activate"
 
-var activateTemplate = template.Must(template.New("activate").Parse(`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Title}}</title>
-<style>` + activateStyle + `</style>
-</head>
-<body>
-<main>
-<h1>{{.Title}}</h1>
-{{with .Problem}}<p role="alert"><strong>{{.}}</strong></p>
+var activateTemplate = sheet("activate", activateStyle, "", `{{with .Problem}}<p role="alert"><strong>{{.}}</strong></p>
 {{end}}{{range .Text}}<p>{{.}}</p>
 {{end}}{{with .Scopes}}<ul>
 {{range .}}<li>{{.}}</li>
 {{end}}</ul>
-{{end}}{{with .SignIn}}<p><a href="{{.}}">Sign in</a></p>
-{{end}}{{if .Form}}<form method="post" action="` + activation + `">
+{{end}}{{with .SignIn}}<p><a href="{{.}}">{{$.T "`+string(msg.DeviceSignIn)+`"}}</a></p>
+{{end}}{{if .Form}}<form method="post" action="`+activation+`">
 <input type="hidden" name="form" value="{{.Form}}">
 {{if .Decide}}<input type="hidden" name="user_code" value="{{.Code}}">
-<p><button name="answer" value="continue">Continue</button> <button name="answer" value="deny">Deny</button></p>
-{{else}}<p><label for="user_code">Code</label><br>
+<p><button name="answer" value="continue">{{.T "`+string(msg.PageContinue)+`"}}</button> <button name="answer" value="deny">{{.T "`+string(msg.DeviceDeny)+`"}}</button></p>
+{{else}}<p><label for="user_code">{{.T "`+string(msg.DeviceCode)+`"}}</label>
 <input id="user_code" name="user_code" value="{{.Code}}" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="16" required autofocus></p>
-<p><button>Continue</button></p>
+<p><button>{{.T "`+string(msg.PageContinue)+`"}}</button></p>
 {{end}}</form>
 {{end}}</main>
-</body>
-</html>
-`))
+`)
 
 const activateStyle = pageStyle + `input{letter-spacing:.1em;text-transform:uppercase}`
 
@@ -60,6 +47,7 @@ var activatePolicy = "default-src 'none'; style-src " + hashOf(activateStyle) + 
 
 // An activating is what a page of these shows.
 type activating struct {
+	tongue
 	Title, Problem string
 	Text, Scopes   []string
 	Code           string // as it is shown
@@ -71,7 +59,7 @@ type activating struct {
 }
 
 func (p activating) reply() (reply, error) {
-	answer := drawn(p.status, activateTemplate, p)
+	answer := drawn(p.tongue, p.status, activateTemplate, p)
 	answer.policy, answer.set = activatePolicy, p.set
 	return answer, nil
 }
@@ -81,11 +69,11 @@ func (a *API) activate(c *call) (reply, error) {
 	if !a.letsDevicesIn() {
 		return reply{}, errNotFound
 	}
-	r, p := c.Request, c.params
+	r, p, t := c.Request, c.params, c.speaks()
 	code, valid := device.Fold(p["user_code"])
 	if r.Method == http.MethodPost && !a.ownForm(c, p["form"], p["user_code"], p["answer"]) {
-		return activating{Title: "That did not work", Problem: "This page was open for too long, or was not opened here.",
-			Text: []string{"Go back to " + a.Origin + activation + " and type the code again."}, status: http.StatusForbidden}.reply()
+		return activating{tongue: t, Title: t.T(msg.PageBroken), Problem: t.T(msg.DeviceStale),
+			Text: []string{t.T(msg.DeviceRetype, a.Origin+activation)}, status: http.StatusForbidden}.reply()
 	}
 	back := activation
 	if valid {
@@ -99,68 +87,74 @@ func (a *API) activate(c *call) (reply, error) {
 		return reply{status: http.StatusSeeOther, to: signInHere(back, "")}, nil
 	}
 	if r.Method != http.MethodPost {
-		return a.askCode(c, code, valid, "")
+		return a.askCode(c, code, valid)
 	}
 	if err := a.typed(r.Context(), who); err != nil {
 		return reply{}, err
 	}
-	const wrong = "That code is not right, or is not good any more. Look at your device again."
 	if !valid {
-		return a.askCode(c, code, false, wrong)
+		return a.wrongCode(c)
 	}
 	waiting, err := a.Devices.Look(r.Context(), code, who)
 	deny := p["answer"] == "deny"
 	switch {
 	case errors.Is(err, device.ErrUnknown):
-		return a.askCode(c, code, false, wrong)
+		return a.wrongCode(c)
 	case errors.Is(err, device.ErrWeak) && !deny:
-		return activating{Title: waiting.Client.Label + " asks for more", Text: []string{"To let this application in, sign in once more with all that it asks for."},
+		return activating{tongue: t, Title: t.T(msg.DeviceMore, waiting.Client.Label), Text: []string{t.T(msg.DeviceMoreText)},
 			SignIn: signInHere(back, waiting.Client.ID)}.reply()
 	case err != nil && !errors.Is(err, device.ErrWeak):
 		return reply{}, err
 	case p["answer"] == "":
 		form, set := a.newForm(c, device.Show(code))
-		return activating{set: set, Title: "Let " + waiting.Client.Label + " in?", Text: []string{
-			"The code " + device.Show(code) + " belongs to a device that asks to be signed in as you, and to:",
-		}, Scopes: inWords(waiting.Scopes), Code: device.Show(code), Decide: true, Form: form,
-			Problem: "Continue only if the device is in front of you and you began this yourself."}.reply()
+		return activating{tongue: t, set: set, Title: t.T(msg.DeviceAsk, waiting.Client.Label), Text: []string{t.T(msg.DeviceAskText, device.Show(code))},
+			Scopes: t.inWords(waiting.Scopes), Code: device.Show(code), Decide: true, Form: form, Problem: t.T(msg.DeviceWarning)}.reply()
 	}
 	err = a.Devices.Decide(r.Context(), code, who, !deny)
 	switch {
 	case errors.Is(err, device.ErrUnknown):
-		return a.askCode(c, code, false, wrong)
+		return a.wrongCode(c)
 	case err != nil:
 		return reply{}, err
 	case deny:
-		return activating{Title: "The device stays out", Text: []string{"Nobody was signed in. You can close this window."}}.reply()
+		return activating{tongue: t, Title: t.T(msg.DeviceOut), Text: []string{t.T(msg.DeviceOutText)}}.reply()
 	}
-	return activating{Title: "Your device is signed in", Text: []string{"Go back to it. You can close this window."}}.reply()
+	return activating{tongue: t, Title: t.T(msg.DeviceIn), Text: []string{t.T(msg.DeviceInText)}}.reply()
 }
 
-func (a *API) askCode(c *call, code secret.Text, valid bool, problem string) (reply, error) {
+// codePage asks for the code.
+func (a *API) codePage(c *call) activating {
+	t := c.speaks()
 	form, set := a.newForm(c, "")
-	page := activating{Title: "Sign in on a device", Problem: problem, Text: []string{"Type the code that your device shows."}, Form: form, set: set}
+	return activating{tongue: t, Title: t.T(msg.DeviceTitle), Text: []string{t.T(msg.DeviceText)}, Form: form, set: set}
+}
+
+func (a *API) askCode(c *call, code secret.Text, valid bool) (reply, error) {
+	p := a.codePage(c)
 	if valid {
-		page.Code = device.Show(code)
+		p.Code = device.Show(code)
 	}
-	if problem != "" {
-		page.status = http.StatusBadRequest
-	}
-	return page.reply()
+	return p.reply()
+}
+
+func (a *API) wrongCode(c *call) (reply, error) {
+	p := a.codePage(c)
+	p.Problem, p.status = p.T(msg.DeviceWrong), http.StatusBadRequest
+	return p.reply()
+}
+
+var scopeTexts = map[string]msg.Key{
+	oauth.ScopeOpenID: msg.ScopeOpenID, oauth.ScopeProfile: msg.ScopeProfile, oauth.ScopeEmail: msg.ScopeEmail,
+	oauth.ScopePhone: msg.ScopePhone, oauth.ScopeGroups: msg.ScopeGroups, oauth.ScopeOffline: msg.ScopeOffline,
 }
 
 // inWords says what scopes mean. One that an operator made up is shown as it is: its name is all that we know.
-func inWords(scopes []string) (all []string) {
-	words := map[string]string{
-		oauth.ScopeOpenID: "know who you are", oauth.ScopeProfile: "read your name, language and time zone", oauth.ScopeEmail: "read your e-mail address",
-		oauth.ScopePhone: "read your phone number", oauth.ScopeGroups: "read which groups you are in", oauth.ScopeOffline: "stay signed in",
-	}
+func (t tongue) inWords(scopes []string) (all []string) {
 	for _, s := range scopes {
-		if said, ok := words[s]; ok {
-			all = append(all, said)
-		} else {
-			all = append(all, s)
+		if k, ok := scopeTexts[s]; ok {
+			s = t.T(k)
 		}
+		all = append(all, s)
 	}
 	return all
 }
@@ -207,10 +201,7 @@ func formValue(cookie secret.Text, code string) string {
 
 // ownForm judges a form that was posted. One without an answer is that of the first page.
 func (a *API) ownForm(c *call, form, code, answer string) bool {
-	if origin := c.Header.Get("Origin"); origin != "" && origin != a.Origin {
-		return false
-	}
-	if site := c.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+	if !a.sameOrigin(c) {
 		return false
 	}
 	if answer == "" {
@@ -222,4 +213,14 @@ func (a *API) ownForm(c *call, form, code, answer string) bool {
 	}
 	// Both are digests of 256 random bits: the time that comparing takes tells nothing of use.
 	return form == formValue(cookie, code) && (answer == "" || answer == "continue" || answer == "deny")
+}
+
+// sameOrigin believes Sec-Fetch-Site, which no page can forge. The Origin of a form says null because of our
+// Referrer-Policy (Fetch, "append a request Origin header"), so that without the other what the form carries decides.
+func (a *API) sameOrigin(c *call) bool {
+	if site := c.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin"
+	}
+	origin := c.Header.Get("Origin")
+	return origin == "" || origin == "null" || origin == a.Origin
 }

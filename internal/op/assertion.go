@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -121,7 +120,7 @@ func (t assertion) good(c *call, client oauth.Client, now time.Time, ours []stri
 
 // audiences are what an assertion may call us: the issuer, the token endpoint, or the endpoint that was called.
 func (a *API) audiences(c *call) []string {
-	return []string{c.realm.issuer, a.Origin + path.Join(path.Dir(c.URL.Path), "token"), a.address(c)}
+	return []string{c.realm.issuer, c.realm.base + "/v1/token", a.address(c)}
 }
 
 // address is the URL of the endpoint that was called, as we were configured (S-46).

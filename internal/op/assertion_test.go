@@ -43,7 +43,10 @@ func (o *org) withSigner() *org {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.client(signerID, func(c *oauth.Client) { c.Keys, c.AuthenticatesAtInteract = string(set), true })
+	o.client(signerID, func(c *oauth.Client) {
+		c.Keys, c.AuthenticatesAtInteract = string(set), true
+		c.Grants = append(c.Grants, oauth.DeviceCode)
+	})
 	return o
 }
 
@@ -181,6 +184,20 @@ func TestS58_WhereClientsProveThemselves(t *testing.T) {
 	o.post(base+"v1/interact", asked("client_id", signerID)+"&"+encode(proof()...), nil).ok()
 	o.post(base+"v1/interact", asked("client_id", signerID), nil).refused(401, oauth.InvalidClient, "")
 	o.post(base+"v1/interact", asked("client_id", signerID)+"&"+encode("client_assertion_type", asJWT, "client_assertion", "a.b.c"), nil).refused(401, oauth.InvalidClient, "")
+	o.post(base+"v1/par", asked("client_id", signerID, "response_type", "code")+"&"+encode(proof()...), nil).pushed()
+	s := newSofa(t) // where the endpoint is a step deeper than the others
+	s.withSigner()
+	s.server(oauth.OrgServer, nil)
+	for at, aud := range map[string][]string{
+		base:    {issuer, issuer + "/v1/token", issuer + "/v1/device/authorize"},
+		orgBase: {origin, origin + "/oauth2/v1/token", origin + "/oauth2/v1/device/authorize"},
+	} {
+		for _, name := range aud {
+			s.form(at+"v1/device/authorize", nil, "client_assertion_type", asJWT, "client_assertion", s.assertion(claims{"aud": name}), "scope", "openid").ok()
+		}
+		s.form(at+"v1/device/authorize", nil, "client_assertion_type", asJWT, "client_assertion", s.assertion(claims{"aud": origin + at + "v1/device/token"}), "scope", "openid").
+			refused(401, oauth.InvalidClient, "")
+	}
 	doc := o.get(base+".well-known/openid-configuration", nil).ok().Body.String()
 	if !strings.Contains(doc, `"token_endpoint_auth_signing_alg_values_supported":["ES256","PS256","RS256"]`) || !strings.Contains(doc, "private_key_jwt") {
 		t.Errorf("S-66: %s", doc)

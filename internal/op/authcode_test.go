@@ -122,39 +122,40 @@ func TestS56_ParallelExchanges(t *testing.T) {
 // TestS62_ES256 changes the algorithm while tokens are out: both kinds are good, discovery and key set say so, and
 // another relying party takes them.
 func TestS62_ES256(t *testing.T) {
-	o := newOrg(t)
-	old := o.signIn("openid offline_access")
-	if err := o.ring.RotateTo(ctx, keys.ES256, audit.Event{}); err != nil {
-		t.Fatal(err)
-	}
-	o.wait(keys.Ahead)
-	o.api.Forget()
-	got := o.signIn("openid")
-	for _, token := range []string{got.Access, got.ID} {
-		if h := part(t, token, 0); len(h) != 2 || h["alg"] != "ES256" || h["kid"] == part(t, old.ID, 0)["kid"] {
-			t.Errorf("header %v", h)
+	onBoth(t, func(t *testing.T, o *org) {
+		old := o.signIn("openid offline_access")
+		if err := o.ring.RotateTo(ctx, keys.ES256, audit.Event{}); err != nil {
+			t.Fatal(err)
 		}
-	}
-	o.userinfo(got.Access).ok()
-	if next := decode[tokens](o.refresh(old.Refresh).ok()); part(t, next.ID, 0)["alg"] != "ES256" {
-		t.Error("a refresh signs with the key from before")
-	}
-	doc := decode[map[string]any](o.get(base+".well-known/openid-configuration", nil).ok())
-	if algs := fmt.Sprint(doc["id_token_signing_alg_values_supported"]); algs != "[ES256 RS256]" {
-		t.Errorf("S-66: %s", algs)
-	}
-	server := httptest.NewServer(o.api)
-	defer server.Close()
-	octx := oidc.ClientContext(ctx, &http.Client{Transport: there(server.URL)})
-	provider, err := oidc.NewProvider(octx, issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := provider.Verifier(&oidc.Config{ClientID: appID, Now: o.now}).Verify(octx, got.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := token.VerifyAccessToken(got.Access); err != nil {
-		t.Errorf("at_hash: %v", err)
-	}
+		o.wait(keys.Ahead)
+		o.api.Forget()
+		got := o.signIn("openid")
+		for _, token := range []string{got.Access, got.ID} {
+			if h := part(t, token, 0); len(h) != 2 || h["alg"] != "ES256" || h["kid"] == part(t, old.ID, 0)["kid"] {
+				t.Errorf("header %v", h)
+			}
+		}
+		o.userinfo(got.Access).ok()
+		if next := decode[tokens](o.refresh(old.Refresh).ok()); part(t, next.ID, 0)["alg"] != "ES256" {
+			t.Error("a refresh signs with the key from before")
+		}
+		doc := decode[map[string]any](o.get(base+".well-known/openid-configuration", nil).ok())
+		if algs := fmt.Sprint(doc["id_token_signing_alg_values_supported"]); algs != "[ES256 RS256]" {
+			t.Errorf("S-66: %s", algs)
+		}
+		server := httptest.NewServer(o.api)
+		defer server.Close()
+		octx := oidc.ClientContext(ctx, &http.Client{Transport: there(server.URL)})
+		provider, err := oidc.NewProvider(octx, issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := provider.Verifier(&oidc.Config{ClientID: appID, Now: o.now}).Verify(octx, got.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := token.VerifyAccessToken(got.Access); err != nil {
+			t.Errorf("at_hash: %v", err)
+		}
+	})
 }

@@ -1,10 +1,12 @@
 package op
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +27,7 @@ import (
 func (a *API) authorize(c *call) (reply, error) {
 	client, err := a.find(c, claim{id: oauth.ClientID(c.params["client_id"])})
 	if e := (*oauth.Error)(nil); errors.As(err, &e) {
-		return errorPage(http.StatusBadRequest, "The application that sent you here is not known to this server."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageUnknownApp), nil
 	}
 	if err != nil {
 		return reply{}, err
@@ -43,10 +45,10 @@ func (a *API) authorize(c *call) (reply, error) {
 	}
 	back := c.params["redirect_uri"]
 	if e := understand(c.Context(), wrong); wrong != nil && back == "" {
-		return errorPage(status(e.said.Code), e.said.Description), nil
+		return errorPage(c.speaks(), status(e.said.Code), e.said), nil
 	}
 	if !client.AllowsRedirect(back) {
-		return errorPage(http.StatusBadRequest, "The application asked to take you back to an address that is not registered for it."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageUnknownAddress), nil
 	}
 	if c.Method == http.MethodPost {
 		// A form of another site comes without our cookies. Coming again by itself, the browser brings them.
@@ -68,13 +70,19 @@ func (a *API) authorize(c *call) (reply, error) {
 	}), nil
 }
 
-// within counts the request for its client and source (S-52). A client that nobody knows was sent away before.
+// within counts the request for its client and source (S-52); one without a client is for a page of ours. A client that
+// nobody knows was sent away before.
 func (a *API) within(c *call, client oauth.Client) error {
-	source := limit.Source(obs.SourceOf(c.Context()).Address)
+	return a.counted(c, client, obs.SourceOf(c.Context()).Address)
+}
+
+// counted counts a request that comes from an address, or on behalf of it; without one it counts nothing.
+func (a *API) counted(c *call, client oauth.Client, address string) error {
+	source := limit.Source(address)
 	if a.Count == nil || source == "" {
 		return nil
 	}
-	reading, err := a.Count(c.Context(), string(client.ID)+" "+source)
+	reading, err := a.Count(c.Context(), cmp.Or(string(client.ID), "here")+" "+source)
 	switch {
 	case err != nil:
 		return fmt.Errorf("counting authorization requests: %w", err)
@@ -117,7 +125,7 @@ func (a *API) admit(c *call, client oauth.Client) (in admission, err error) {
 	if in.prompt, err = oauth.ParsePrompt(p["prompt"]); err != nil {
 		return in, err
 	}
-	if in.Request, err = a.requested(c, client); err != nil {
+	if in.Request, err = a.requested(c, client, oauth.AuthorizationCode); err != nil {
 		return in, err
 	}
 	in.hint, err = a.hinted(c)
@@ -168,6 +176,7 @@ func (a *API) enter(c *call, client oauth.Client) (reply, error) {
 	}
 	handoff := Handoff{
 		Interaction: opened.Interaction, AppName: client.Label, Username: p["login_hint"], Target: target(request.Redirect), Languages: p["ui_locales"],
+		Back: c.wayBack(opened.Name),
 	}
 	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
 }
@@ -180,11 +189,8 @@ func (a *API) arrive(c *call) (reply, error) {
 		return reply{}, err
 	}
 	arrival, err := a.Engine.Arrive(c.Context(), secret.Text(handle), a.cookieIn(c, browserCookie))
-	if e := understand(c.Context(), err); err != nil {
-		if e.said.Code != oauth.AccessDenied {
-			return reply{}, err
-		}
-		return errorPage(http.StatusForbidden, "This sign-in is over, or was begun in another browser."), nil
+	if err != nil {
+		return c.over(err)
 	}
 	r := arrival.Request
 	if r.Mode == flow.Here {
@@ -217,19 +223,22 @@ func respond(c *call, issuer string, e ending, add url.Values) reply {
 	add.Set("state", e.state)
 	add.Set("iss", issuer)
 	if e.mode == oauth.FormPost {
-		return posted(e.back, add)
+		return posted(c.speaks(), e.back, add)
 	}
 	return redirect(c, e.back, add)
 }
 
+// named is a host, perhaps with a port, that Content-Security-Policy has a way to name.
+var named = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
+
 // target is where a redirect URI leads, as Content-Security-Policy names it: the origin, or the scheme of an app. It
-// has no way to name an IPv6 address, so there the scheme has to do (CSP 3, 2.3.1).
+// has no way to name an IPv6 address or a host with an underscore, so there the scheme has to do (CSP 3, 2.3.1).
 func target(redirect string) string {
 	u, err := url.Parse(redirect)
 	switch {
 	case err != nil:
 		return ""
-	case (u.Scheme == "http" || u.Scheme == "https") && !strings.Contains(u.Host, "["):
+	case (u.Scheme == "http" || u.Scheme == "https") && named.MatchString(u.Host):
 		return u.Scheme + "://" + u.Host
 	}
 	return strings.ToLower(u.Scheme) + ":"

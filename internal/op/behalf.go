@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"latchkey.dev/internal/engine"
 	"latchkey.dev/internal/obs"
@@ -16,17 +15,26 @@ import (
 // else everybody who uses it would share one allowance of wrong passwords, and any of them could use it up
 // (S-26, S-27). It is a matter of this one sign-in: in the log the request still comes from the application.
 
-// spokenFor is the address of the person that the application tells, or empty. A proxy between it and us may have
-// added the application's own behind it.
+// spokenFor is the address of the person that the application tells, or empty. Proxies of ours between it and us have
+// added the application's own behind it, and then those of one another: what it told ends where it stands itself. If it
+// called us without any, nobody added anything, and the last address is what it told.
 func spokenFor(c *call) string {
-	hops := strings.Split(strings.Join(c.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			return ""
+	itself, hops := obs.SourceOf(c.Context()).Address, obs.Hops(c.Header.Values("X-Forwarded-For"))
+	isItself := func(hop netip.Addr) bool { return hop.IsValid() && hop.String() == itself }
+	if peer, ok := obs.Hop(c.RemoteAddr); !ok || peer.String() != itself {
+		for i, hop := range slices.Backward(hops) {
+			if isItself(hop) {
+				hops = hops[:i]
+				break
+			}
 		}
-		if told := addr.Unmap().WithZone("").String(); told != obs.SourceOf(c.Context()).Address {
-			return told
+	}
+	for _, hop := range slices.Backward(hops) {
+		switch {
+		case !hop.IsValid():
+			return ""
+		case !isItself(hop):
+			return hop.String()
 		}
 	}
 	return ""

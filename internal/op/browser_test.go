@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/op"
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
@@ -35,6 +37,7 @@ type hosted struct {
 	engine   *signin.Engine
 	sessions *session.Sessions
 	handed   []op.Handoff
+	lang     string // Accept-Language of every browser
 
 	mu   sync.Mutex
 	told []string // logout tokens, by address
@@ -132,6 +135,7 @@ func (b *tab) visit(method, address string, form url.Values) *httptest.ResponseR
 	} else {
 		r = httptest.NewRequest(method, address, nil)
 	}
+	r.Header.Set("Accept-Language", b.lang)
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
@@ -473,6 +477,159 @@ func TestFormPost(t *testing.T) {
 	}
 }
 
+// givesUp follows the link of the last sign-in page.
+func (b *tab) givesUp() *httptest.ResponseRecorder {
+	b.t.Helper()
+	link := b.handed[len(b.handed)-1].Back
+	if !strings.HasPrefix(link, "/login/cancel?flow=") {
+		b.t.Fatalf("the link is %q", link)
+	}
+	return b.visit(http.MethodGet, link, nil)
+}
+
+func TestS64_WhoGivesUpIsBackAtTheApplication(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		p := b.asked(b.authorize(appID))
+		for range 2 { // a link can be followed twice
+			if q := back(t, b.givesUp()); q.Get("error") != "access_denied" || q.Get("error_description") == "" || q.Has("code") {
+				t.Errorf("the application is told %v", q)
+			}
+		}
+		// Nothing has changed: whoever goes back a page goes on.
+		if back(t, b.arrive(b.code(b.password(p, "mary@example.com")))).Get("code") == "" {
+			t.Error("S-41: the link ended the sign-in")
+		}
+	})
+}
+
+func TestS64_GivingUpIsToldAsTheApplicationAsked(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.asked(b.authorize(appID, "response_mode", "form_post", "state", `"><script>`, "ui_locales", "ja de"))
+		w := b.givesUp()
+		speaks(t, w, "de", `action="`+callback+`"`, `name="error" value="access_denied"`, `name="state" value="&#34;&gt;&lt;script&gt;"`, `name="iss" value="`+issuer+`"`)
+		if !strings.Contains(w.Header().Get("Content-Security-Policy"), "form-action http://localhost:8080") {
+			t.Error(w.Header())
+		}
+		// Who turned out to be somebody else, and began anew, may give that up.
+		p := b.password(b.asked(b.authorize(appID)), "mary@example.com")
+		p, err := h.engine.Cancel(ctx, p.Handle)
+		must(t, p, err)
+		if back(t, b.givesUp()).Get("error") != "access_denied" {
+			t.Error("no way back from the second try")
+		}
+	})
+}
+
+func TestS17_S45_NobodyGivesUpForOthers(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b, other := h.tab(), h.tab()
+		p := b.asked(b.authorize(appID))
+		link, interaction := h.handed[0].Back, h.handed[0].Interaction.Reveal()
+		name := strings.TrimPrefix(link, "/login/cancel?flow=")
+		other.asked(other.authorize(appID)) // has a browser cookie of its own
+		application, err := h.engine.Begin(ctx, flow.Request{Client: appID, Redirect: callback, Server: "default"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := func(handle string) string {
+			d := secret.DigestOf(secret.InteractionHandle, handle)
+			return "/login/cancel?flow=" + base64.RawURLEncoding.EncodeToString(d[:])
+		}
+		b.asked(b.visit(http.MethodGet, "/login/begin?back=/account", nil))
+		if last := h.handed[len(h.handed)-1]; last.Back != "" {
+			t.Errorf("from a page of ours there is nothing to go back to, but %q", last.Back)
+		} else if w := b.visit(http.MethodGet, named(last.Interaction.Reveal()), nil); w.Code != http.StatusForbidden || w.Header().Get("Location") != "" {
+			t.Errorf("a sign-in for a page of ours: %d to %q", w.Code, w.Header().Get("Location"))
+		}
+		for name, w := range map[string]*httptest.ResponseRecorder{
+			"another browser":            other.visit(http.MethodGet, link, nil),
+			"no cookie":                  h.tab().visit(http.MethodGet, link, nil),
+			"a handle for a name":        b.visit(http.MethodGet, "/login/cancel?flow="+interaction, nil),
+			"an invented name":           b.visit(http.MethodGet, "/login/cancel?flow="+strings.Repeat("x", 43), nil),
+			"half a name":                b.visit(http.MethodGet, link[:40], nil),
+			"an application's own pages": b.visit(http.MethodGet, named(application.Reveal()), nil),
+		} {
+			if w.Code != http.StatusForbidden || w.Header().Get("Location") != "" || !strings.Contains(w.Body.String(), "This sign-in is over") {
+				t.Errorf("%s: %d to %q", name, w.Code, w.Header().Get("Location"))
+			}
+		}
+		if w := b.visit(http.MethodGet, "/login/cancel", nil); w.Code != http.StatusBadRequest {
+			t.Errorf("no name: %d", w.Code)
+		}
+		if w := b.visit(http.MethodPost, "/login/cancel", url.Values{"flow": {name}}); w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("a form: %d", w.Code)
+		}
+		// Nothing that is asked for leads elsewhere.
+		w := b.visit(http.MethodGet, link+"&redirect_uri=https://evil.example/&state=evil&response_mode=form_post", nil)
+		if q := back(t, w); strings.Contains(w.Header().Get("Location"), "evil") || q.Get("error") != "access_denied" {
+			t.Errorf("to %q", w.Header().Get("Location"))
+		}
+		// The name opens nothing.
+		if _, err := h.engine.Introspect(ctx, secret.Text(name), ""); err == nil {
+			t.Error("S-16: the name is an interaction handle")
+		}
+		if _, err := h.engine.Introspect(ctx, "", secret.Text(name)); err == nil {
+			t.Error("S-16: the name is a state handle")
+		}
+		// Who has arrived did not give up.
+		back(t, b.arrive(b.code(b.password(p, "mary@example.com"))))
+		if w := b.visit(http.MethodGet, link, nil); w.Code != http.StatusForbidden {
+			t.Errorf("after the end: %d to %q", w.Code, w.Header().Get("Location"))
+		}
+	})
+}
+
+const native = "com.example.app:/cb?from=here"
+
+func TestFormsAndLinksLeadToNativeApps(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client(appID, func(c *oauth.Client) {
+			c.Redirects = append(c.Redirects, native)
+			c.PostLogout = append(c.PostLogout, native)
+		})
+		h.client("0oa1second", func(c *oauth.Client) { c.FrontChannelLogout = "https://second.example/front" })
+		b := h.tab()
+		got := b.enter(appID)
+		b.authorize("0oa1second")
+		w := b.authorize(appID, "response_mode", "form_post", "redirect_uri", native)
+		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(w.Body.String(), `action="`+native+`"`) || !strings.HasSuffix(policy, "form-action com.example.app:") {
+			t.Errorf("%s: %s", policy, w.Body)
+		}
+		w = b.logout("id_token_hint", got.ID, "post_logout_redirect_uri", native, "state", `"'>;x`)
+		for _, want := range []string{`href="` + native + `&amp;state=%22%27%3E%3Bx"`, `content="2;url=` + native + `&amp;state=%22%27%3E%3Bx"`} {
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("no %s in %s", want, w.Body)
+			}
+		}
+	})
+}
+
+// What runs something in the page is no way back, not even if it got among the registered addresses.
+func TestS54_S45_NoFormOrLinkRunsSomething(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		h.client("0oa1second", func(c *oauth.Client) { c.FrontChannelLogout = "https://second.example/front" })
+		for _, runs := range []string{"javascript:alert(1)", "JavaScript:alert(1)//a.b", "data:text/html,x", "vbscript:x", "blob:https://evil.example/x", "mailto:a@b.example", "\tjavascript:alert(1)"} {
+			h.client(appID, func(c *oauth.Client) {
+				c.Redirects = append(c.Redirects, runs)
+				c.PostLogout = append(c.PostLogout, runs)
+			})
+			b := h.tab()
+			got := b.enter(appID)
+			b.authorize("0oa1second")
+			for name, w := range map[string]*httptest.ResponseRecorder{
+				"authorize": b.authorize(appID, "response_mode", "form_post", "redirect_uri", runs),
+				"logout":    b.logout("id_token_hint", got.ID, "post_logout_redirect_uri", runs),
+			} {
+				if w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" || strings.Contains(w.Body.String(), "alert") || strings.Contains(w.Body.String(), "<form") || strings.Contains(w.Body.String(), "<a ") {
+					t.Errorf("%s of %q: status %d to %q: %s", name, runs, w.Code, w.Header().Get("Location"), w.Body)
+				}
+			}
+		}
+	})
+}
+
 func TestAPostedRequestComesAgainByItself(t *testing.T) {
 	h := newHosted(t, open(t))
 	w := h.tab().visit(http.MethodPost, base+"v1/authorize", url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"a b&c"}})
@@ -740,6 +897,83 @@ func TestS38_WhoMaySetUpAnotherPhone(t *testing.T) {
 	})
 }
 
+// Who came in with a password alone, which was enough for an application, is asked for the rest on our own pages, and for
+// that alone; then they are there.
+func TestS40_OurOwnPagesAskForTheRest(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+		weak := b.value()
+		p := b.asked(b.visit(http.MethodGet, "/login/begin?back=/account", nil))
+		if p.Offer.Stage != flow.VerifyData || p.User.ID != "00u1mary" {
+			t.Fatalf("at %s, user %q", p.Offer.Stage, p.User.ID)
+		}
+		if w := b.arrive(b.code(p)); w.Header().Get("Location") != origin+"/account" || b.value() == weak {
+			t.Errorf("to %q, the value is another one: %v", w.Header().Get("Location"), b.value() != weak)
+		}
+		if w := b.visit(http.MethodGet, "/login/begin?back=/account", nil); w.Header().Get("Location") != origin+"/account" {
+			t.Errorf("once more to %q", w.Header().Get("Location"))
+		}
+		// No application's rules stand in for ours there.
+		for _, back := range []string{"/account", "/account/phone", "/activate/account"} {
+			if w := h.tab().visit(http.MethodGet, "/login/begin?client_id=0oa1onefa&back="+back, nil); w.Code != http.StatusBadRequest {
+				t.Errorf("%s by the rules of an application: status %d to %q", back, w.Code, w.Header().Get("Location"))
+			}
+		}
+		if p := b.asked(h.tab().visit(http.MethodGet, "/login/begin?client_id=0oa1onefa&back="+url.QueryEscape("/activate?user_code=WDJB-MJHT"), nil)); p.Offer.Stage != flow.Identify {
+			t.Errorf("a device's page: at %s", p.Offer.Stage)
+		}
+	})
+}
+
+// Whoever opens the page begins a sign-in, so it counts like one.
+func TestS52_OurOwnPagesAreCounted(t *testing.T) {
+	h := newHosted(t, open(t))
+	var counted []string
+	ok := true
+	h.api.Count = func(_ context.Context, what string) (limit.Reading, error) {
+		counted = append(counted, what)
+		return limit.Reading{OK: ok, Limit: 60, Reset: 7 * time.Second}, nil
+	}
+	open := func(address string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, address, nil)
+		w := httptest.NewRecorder()
+		h.api.ServeHTTP(w, r.WithContext(obs.WithSource(r.Context(), audit.Source{Address: "192.0.2.1"})))
+		return w
+	}
+	open("/login/begin?back=/account")
+	open("/login/begin?back=/activate&client_id=0oa1onefa")
+	if len(counted) != 2 || counted[0] != "here 192.0.2.1" || counted[1] != "0oa1onefa 192.0.2.1" {
+		t.Errorf("counted %q", counted)
+	}
+	ok = false
+	begun := len(h.events(audit.FlowBegun))
+	if w := open("/login/begin?back=/account"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "7" || len(h.events(audit.FlowBegun)) != begun || begun != 2 {
+		t.Errorf("one too many: %d %v, %d sign-ins", w.Code, w.Header(), len(h.events(audit.FlowBegun)))
+	}
+}
+
+// The browser in which somebody signed in on our pages is known when it comes to the account pages (S-27).
+func TestS27_TheBrowserIsADevice(t *testing.T) {
+	h := newHosted(t, open(t))
+	b := h.tab()
+	b.enter(appID)
+	device := func(cookie string) signin.Device {
+		r := httptest.NewRequest(http.MethodPost, "/account/password", nil)
+		r.AddCookie(&http.Cookie{Name: "__Host-latchkey_browser", Value: cookie})
+		return signin.DeviceOf(h.api.OnDevice(r).Context())
+	}
+	name := b.cookies["__Host-latchkey_browser"]
+	if token, _, _ := strings.Cut(name, "."); token == "" || device(name).Token.Reveal() != token {
+		t.Errorf("the browser %q is the device %q", name, device(name).Token.Reveal())
+	}
+	for _, bad := range []string{"", name + "x", "x" + name, strings.Replace(name, ".", "", 1)} {
+		if got := device(bad); got != (signin.Device{}) {
+			t.Errorf("%q is the device %q", bad, got.Token.Reveal())
+		}
+	}
+}
+
 func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
 	h := newHosted(t, open(t))
 	b := h.tab()
@@ -753,6 +987,23 @@ func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
 		if h.phoneOf("00u1mary").Secret != n {
 			t.Errorf("the phone is not %s", n.Reveal())
 		}
+	}
+}
+
+// The pages let their forms lead to the application. What a policy cannot name is allowed by its scheme, and is no reason to
+// let nobody in.
+func TestS43_WhereASignInLeads(t *testing.T) {
+	h := newHosted(t, open(t))
+	for redirect, want := range map[string]string{
+		"https://app.example:8443/cb": "https://app.example:8443", "http://my_app:3000/cb": "http:", "http://[::1]:3000/cb": "http:", "https://app.example:/cb": "https:",
+		"https://a;script-src/cb": "https:", "com.example.app:/cb": "com.example.app:",
+	} {
+		h.client("0oa1led", func(c *oauth.Client) { c.Redirects = []string{redirect} })
+		h.tab().authorize("0oa1led", "redirect_uri", redirect)
+		if n := len(h.handed); n == 0 || h.handed[n-1].Target != want {
+			t.Errorf("%s leads to %+v, want %s", redirect, h.handed, want)
+		}
+		h.handed = nil
 	}
 }
 
@@ -789,4 +1040,73 @@ func (h *hosted) outbox() string {
 		return err
 	})
 	return strings.Join(lines, "\n")
+}
+
+// TestS42_AScriptReadsNothingOfAPersons: a page of a trusted origin, of the same site as we are, asks for a code of another
+// application in the browser of somebody who is signed in.
+func TestS42_AScriptReadsNothingOfAPersons(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.enter(appID)
+		ask := func(path string, head header) answer {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			for name, value := range b.cookies {
+				r.AddCookie(&http.Cookie{Name: name, Value: value})
+			}
+			return h.send(r, head)
+		}
+		silently := base + "v1/authorize?" + asked("client_id", "0oa1second", "response_type", "code", "scope", "openid", "response_mode", "form_post", "prompt", "none")
+		script := header{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "empty", "Origin": "https://app.example"}
+		for _, path := range []string{silently, base + "v1/logout", "/login/token/redirect?stateToken=x", "/activate"} {
+			a := ask(path, script)
+			if a.Code != http.StatusForbidden || strings.Contains(a.Body.String(), "<form") || !strings.Contains(a.Body.String(), "a script cannot read it") {
+				t.Errorf("%s: %d %s", path, a.Code, a.Body)
+			}
+		}
+		for name, head := range map[string]header{
+			"a navigation":           {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"},
+			"a frame":                {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "iframe"},
+			"an older browser":       nil,
+			"a program with a fetch": {"Sec-Fetch-Mode": "cors"},
+		} {
+			if a := ask(silently, head); a.Code != http.StatusOK || !strings.Contains(a.Body.String(), `name="code"`) {
+				t.Errorf("%s: %d %s", name, a.Code, a.Body)
+			}
+		}
+	})
+}
+
+// TestACRValuesAskForMore: who is signed in with a password alone, in an application that asks for no more, is asked for the
+// phone if the request says so, and the token says that it was shown.
+func TestACRValuesAskForMore(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		const two = "urn:okta:loa:2fa:any"
+		b := h.tab()
+		weak := b.redeem("0oa1onefa", back(t, b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))).Get("code"))
+		if id := part(t, weak.ID, 1); fmt.Sprint(id["amr"]) != "[pwd]" || id["acr"] != nil {
+			t.Fatalf("a password: %v", id)
+		}
+		if got := back(t, b.authorize("0oa1onefa", "prompt", "none", "acr_values", two)).Get("error"); got != "interaction_required" {
+			t.Errorf("in silence: %q", got)
+		}
+		one := b.redeem("0oa1onefa", back(t, b.authorize("0oa1onefa", "prompt", "none", "acr_values", "urn:okta:loa:1fa:any")).Get("code"))
+		if id := part(t, one.ID, 1); id["acr"] != "urn:okta:loa:1fa:any" || fmt.Sprint(id["amr"]) != "[pwd]" {
+			t.Errorf("one factor was asked for, and shown before: %v", id)
+		}
+
+		p := b.asked(b.authorize("0oa1onefa", "acr_values", "phr "+two))
+		if p.Redirect != "" || p.Offer.Stage == flow.Identify {
+			t.Fatalf("at %s, to %q: the password was shown, the phone was not", p.Offer.Stage, p.Redirect)
+		}
+		strong := b.redeem("0oa1onefa", back(t, b.arrive(b.code(p))).Get("code"))
+		id := part(t, strong.ID, 1)
+		if id["acr"] != two || fmt.Sprint(id["amr"]) != "[pwd sms mca mfa]" || part(t, strong.Access, 1)["acr"] != two || id["sub"] != "00u1mary" {
+			t.Errorf("both: %v", id)
+		}
+		// Having shown it once in this session is enough.
+		again := b.redeem("0oa1onefa", back(t, b.authorize("0oa1onefa", "prompt", "none", "acr_values", two)).Get("code"))
+		if id := part(t, again.ID, 1); id["acr"] != two || sid(t, again) != sid(t, strong) {
+			t.Errorf("again: %v", id)
+		}
+	})
 }

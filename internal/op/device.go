@@ -32,11 +32,8 @@ func (a *API) deviceAuthorize(c *call) (reply, error) {
 	if err := a.within(c, client); err != nil {
 		return reply{}, err
 	}
-	scopes, err := c.realm.Grantable(client, c.params["scope"])
+	scopes, err := c.realm.Grantable(client, oauth.DeviceCode, c.params["scope"])
 	if err != nil {
-		return reply{}, err
-	}
-	if err := c.realm.Permits(client.ID, oauth.DeviceCode, scopes); err != nil {
 		return reply{}, err
 	}
 	codes, err := a.Devices.Open(c.Context(), device.Asked{Server: c.realm.ID, Client: client.ID, Scopes: scopes})
@@ -92,11 +89,11 @@ func (a *API) redeemDevice(c *call, client oauth.Client, signer keys.Signer) (re
 			}
 			return nil
 		}
-		if err := c.realm.Permits(client.ID, oauth.DeviceCode, dev.Scopes); err != nil {
-			return err
-		}
 		if dev, err = tx.SpendDevice(ctx, digest, now); err != nil {
 			return err
+		}
+		if dev.Grant.Scopes, refuse = left(c, client, dev.Grant, oauth.DeviceCode); refuse != nil {
+			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, dev.Grant, refuse.Description))
 		}
 		if user, err = tx.User(ctx, dev.Grant.User); err != nil {
 			return err
@@ -105,7 +102,7 @@ func (a *API) redeemDevice(c *call, client oauth.Client, signer keys.Signer) (re
 			refuse = errDenied
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, dev.Grant, "the user is not active"))
 		}
-		if groups, err = groupsOf(ctx, tx, user.ID, c.realm.SaysGroups(dev.Scopes)); err != nil {
+		if groups, err = groupsOf(ctx, tx, user.ID, c.realm.SaysGroups(dev.Grant.Scopes)); err != nil {
 			return err
 		}
 		dev.Grant.Created, dev.Grant.Expires, dev.Grant.Key = now, ends(c.realm.Server, dev.Grant, now), c.binding(client)

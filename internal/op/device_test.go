@@ -121,10 +121,10 @@ func formIn(a answer) string {
 	return m[1]
 }
 
-// answers posts the form of a page.
+// answers posts the form of a page, as browsers do: with no-referrer they keep their origin to themselves.
 func (s *sofa) answers(form string, pairs ...string) answer {
 	s.t.Helper()
-	return s.kept(s.form("/activate", header{"Cookie": s.cookie, "Origin": origin, "Sec-Fetch-Site": "same-origin"}, append([]string{"form", form}, pairs...)...))
+	return s.kept(s.form("/activate", header{"Cookie": s.cookie, "Origin": "null", "Sec-Fetch-Site": "same-origin"}, append([]string{"form", form}, pairs...)...))
 }
 
 // types goes to the page, types the code, and gives an answer.
@@ -260,7 +260,7 @@ func TestS41_OnlyOurFormsLetDevicesIn(t *testing.T) {
 		"without the cookie":      {header{"Origin": origin}, []string{"form", second, "user_code", w.User, "answer", "continue"}},
 		"with another cookie":     {header{"Cookie": "__Host-latchkey_activate=" + strings.Repeat("x", 43)}, []string{"form", second, "user_code", w.User, "answer", "continue"}},
 		"from another origin":     {header{"Cookie": s.cookie, "Origin": "https://evil.example"}, []string{"form", second, "user_code", w.User, "answer", "continue"}},
-		"from nowhere":            {header{"Cookie": s.cookie, "Origin": "null"}, []string{"form", second, "user_code", w.User, "answer", "continue"}},
+		"from another site":       {header{"Cookie": s.cookie, "Origin": "null", "Sec-Fetch-Site": "cross-site"}, []string{"form", second, "user_code", w.User, "answer", "continue"}},
 		"from a neighbour's page": {header{"Cookie": s.cookie, "Sec-Fetch-Site": "same-site"}, []string{"form", second, "user_code", w.User, "answer", "continue"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -269,6 +269,12 @@ func TestS41_OnlyOurFormsLetDevicesIn(t *testing.T) {
 			s.wait(time.Minute / 2)
 			s.poll(w).refused(400, oauth.AuthorizationPending, "") // state unchanged
 		})
+	}
+	for name, known := range map[string]header{"Origin alone": {"Origin": origin}, "null alone": {"Origin": "null"}, "neither": {}} {
+		known["Cookie"] = s.cookie
+		if a := s.form("/activate", known, "form", first, "user_code", w.User); a.Code != http.StatusOK {
+			t.Errorf("our own form from a browser that sends %s: %d", name, a.Code)
+		}
 	}
 	if a := s.get("/activate?"+encode("user_code", w.User, "answer", "continue", "form", second), header{"Cookie": s.cookie}); a.Code != 200 || !strings.Contains(a.Body.String(), "Type the code") {
 		t.Errorf("a GET did something: %d", a.Code)

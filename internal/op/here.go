@@ -14,8 +14,10 @@ import (
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/policy"
+	"latchkey.dev/internal/secret"
 )
 
 // Pages of ours that are somebody's own, such as the one that lets a device in, need to know who is there without
@@ -43,15 +45,20 @@ func (a *API) here(c *call) (reply, error) {
 	}
 	back, ok := ownPage(c.params["back"])
 	if !ok {
-		return errorPage(http.StatusBadRequest, "There is no such page to come back to."), nil
+		return deadEnd(c.speaks(), http.StatusBadRequest, msg.PageNowhere), nil
 	}
-	client, name := oauth.Client{}, ""
+	client := oauth.Client{}
 	if id := oauth.ClientID(c.params["client_id"]); id != "" {
+		if !letsIn(back) { // an application may be content with less than a page that is somebody's own
+			return reply{}, invalidRequest("No application has rules for that page.")
+		}
 		var err error
 		if client, err = a.find(c, claim{id: id}); err != nil {
 			return reply{}, err
 		}
-		name = client.Label
+	}
+	if err := a.within(c, client); err != nil {
+		return reply{}, err
 	}
 	age, err := maxAge(c.params["max_age"])
 	if err != nil {
@@ -63,7 +70,7 @@ func (a *API) here(c *call) (reply, error) {
 	}
 	replace := ident.Kind(c.params["replace"])
 	if replace != "" && replace != ident.Phone {
-		return errorPage(http.StatusBadRequest, "Nothing but a phone can be set up anew here."), nil
+		return reply{}, invalidRequest("Nothing but a phone can be set up anew here.")
 	}
 	browser, set := a.browser(c)
 	opened, err := a.Engine.Open(c.Context(), engine.Opening{
@@ -78,7 +85,7 @@ func (a *API) here(c *call) (reply, error) {
 	if opened.Interaction == "" {
 		return reply{status: http.StatusSeeOther, to: a.Origin + back, set: set}, nil
 	}
-	handoff := Handoff{Interaction: opened.Interaction, AppName: name, Languages: c.params["ui_locales"]}
+	handoff := Handoff{Interaction: opened.Interaction, AppName: client.Label, Languages: c.params["ui_locales"]}
 	return reply{set: set, then: func(w http.ResponseWriter, r *http.Request) error { return a.SignIn(w, r, handoff) }}, nil
 }
 
@@ -96,6 +103,12 @@ func ownPage(back string) (string, bool) {
 	return "", false
 }
 
+// letsIn reports whether one of our own pages is that on which somebody lets a device into an application.
+func letsIn(page string) bool {
+	address, _, _ := strings.Cut(page, "?")
+	return address == activation
+}
+
 // who is the person in the browser that sent a request, as the desk for devices wants to know them.
 func (a *API) who(c *call) (device.Person, bool, error) {
 	s, err := a.session(c)
@@ -111,6 +124,17 @@ func (a *API) who(c *call) (device.Person, bool, error) {
 func (a *API) Visitor(r *http.Request) (session string, ok bool) {
 	s, err := a.session(&call{Request: r})
 	return s.ID, err == nil && s.ID != ""
+}
+
+// OnDevice is a request as it comes from the browser that it says it is (S-27): who has signed in on our pages in it is
+// known there, on the account pages too.
+func (a *API) OnDevice(r *http.Request) *http.Request {
+	return r.WithContext(engine.WithDevice(r.Context(), a.Engine.Device(a.cookieIn(&call{Request: r}, browserCookie))))
+}
+
+// Renew gives the browser the value that its session has from now on.
+func (a *API) Renew(w http.ResponseWriter, value secret.Text) {
+	http.SetCookie(w, a.cookie(sessionCookie, value, 0))
 }
 
 // AccountPhone is where somebody sets up another phone, and then comes back to a page.

@@ -27,6 +27,7 @@ type found struct {
 	expires time.Time
 	refresh secret.Digest
 	key     string // that it is bound to
+	used    bool   // a refresh token that another one came after: good for nothing but to end the family
 }
 
 type kind string
@@ -82,10 +83,11 @@ func (a *API) lookRefresh(c *call, token string) (f found, err error) {
 			return err
 		}
 		f = found{}
-		if r.Used.IsZero() && !g.Revoked && now.Before(r.Expires) && now.Before(g.Expires) && g.Server == c.realm.ID {
+		used := !r.Used.IsZero() // then its successor may be younger than it is old
+		if !g.Revoked && (used || now.Before(r.Expires)) && now.Before(g.Expires) && g.Server == c.realm.ID {
 			f = found{
 				kind: refresh, client: g.Client, grant: g.ID, user: g.User, id: string(g.ID), subject: string(g.User),
-				aud: c.realm.Audience, scopes: g.Scopes, issued: r.Created, expires: r.Expires, refresh: digest, key: g.Key,
+				aud: c.realm.Audience, scopes: g.Scopes, issued: r.Created, expires: r.Expires, refresh: digest, key: g.Key, used: used,
 			}
 		}
 		return nil
@@ -111,7 +113,7 @@ func (a *API) introspect(c *call) (reply, error) {
 		Active bool `json:"active"`
 	}{})
 	token, err := a.look(c, value)
-	if err != nil || token.kind == none || token.client != client.ID {
+	if err != nil || token.kind == none || token.used || token.client != client.ID {
 		return inactive, err
 	}
 	user, err := a.alive(c, token)
@@ -162,7 +164,8 @@ func (a *API) alive(c *call, token found) (user ident.User, err error) {
 }
 
 // revoke ends a token: an access token alone, or with a refresh token the whole grant (RFC 7009). The
-// answer to a token that is none, or somebody else's, is the same 200, and nothing happens (S-63).
+// answer to a token that is none, or somebody else's, is the same 200, and nothing happens (S-63). A refresh token that
+// was used ends its family too: who never had the answer with its successor signs out with what it has.
 //
 // A caller that does not say who it is gets that answer too, because okta-idx-golang says nothing. If the
 // token belongs to a public client it is revoked nevertheless: holding it is all the proof that such a

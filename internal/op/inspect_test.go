@@ -364,3 +364,33 @@ func TestGroups(t *testing.T) {
 	same("refreshed for less", part(t, less.ID, 1), nil)
 	same("not asked for", part(t, o.signIn("openid profile").ID, 1), nil)
 }
+
+// TestS63_RevokingAUsedRefreshToken: an application that lost the answer to its last refresh has no younger one to sign out with.
+func TestS63_RevokingAUsedRefreshToken(t *testing.T) {
+	onBoth(t, func(t *testing.T, o *org) {
+		o.client("0oa1other", nil)
+		old := o.signIn("openid offline_access")
+		next := decode[tokens](o.refresh(old.Refresh).ok())
+		mine := basic(appID + ":")
+		if a := o.introspect(mine, old.Refresh).ok().Body.String(); a != `{"active":false}` {
+			t.Errorf("S-63: a used token is active: %s", a)
+		}
+		o.revoke(basic("0oa1other:"), "token", old.Refresh).done()
+		if told := decode[map[string]any](o.introspect(mine, next.Refresh).ok()); told["active"] != true {
+			t.Fatalf("another client ended it: %v", told)
+		}
+		o.wait(oauth.DefaultServer().Refresh - time.Minute)
+		last := decode[tokens](o.refresh(next.Refresh).ok())
+		o.wait(2 * time.Minute) // by itself the first one would be over
+		o.revoke(mine, "token", old.Refresh).done()
+		o.refresh(last.Refresh).refused(400, oauth.InvalidGrant, "")
+		o.userinfo(last.Access).refused(401, oauth.InvalidToken, "")
+		if n := len(o.events(audit.TokenRevoked)); n != 1 {
+			t.Errorf("S-71: %d recorded", n)
+		}
+		o.revoke(mine, "token", old.Refresh).done()
+		if n := len(o.events(audit.TokenRevoked)); n != 1 {
+			t.Errorf("what is over was ended again: %d recorded", n)
+		}
+	})
+}

@@ -34,11 +34,8 @@ func (a *API) interact(c *call) (reply, error) {
 	if c.key, err = a.proof(c, ""); err != nil {
 		return reply{}, err
 	}
-	request, err := a.requested(c, client)
+	request, err := a.requested(c, client, oauth.InteractionCode)
 	if err != nil {
-		return reply{}, err
-	}
-	if err := c.realm.Permits(client.ID, oauth.InteractionCode, request.Scopes); err != nil {
 		return reply{}, err
 	}
 	if _, err := c.params.need("state"); err != nil {
@@ -74,13 +71,14 @@ func (a *API) interacting(c *call) (client oauth.Client, proved bool, err error)
 	return client, err == nil && client.Confidential(), err
 }
 
-// requested reads what interact and authorize have in common. The redirect URI was judged before.
-func (a *API) requested(c *call, client oauth.Client) (flow.Request, error) {
+// requested reads what interact and authorize have in common; by is how the code is going to be redeemed. The redirect
+// URI was judged before.
+func (a *API) requested(c *call, client oauth.Client, by oauth.GrantType) (flow.Request, error) {
 	p := c.params
 	if err := oauth.CheckChallenge(p["code_challenge"], p["code_challenge_method"]); err != nil {
 		return flow.Request{}, err
 	}
-	scopes, err := c.realm.Grantable(client, p["scope"])
+	scopes, err := c.realm.Grantable(client, by, p["scope"])
 	if err != nil {
 		return flow.Request{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/keys"
+	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -72,15 +73,17 @@ func (a *API) leavingSession(c *call, hint *oauth.IDToken) (store.Session, error
 // ask lets the person say that they want to sign out.
 func (a *API) ask(c *call, s store.Session) reply {
 	values := map[string]string{"ticket": a.Sessions.Ticket(s).Reveal()}
-	for _, name := range []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state"} {
+	for _, name := range []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"} {
 		if c.params[name] != "" {
 			values[name] = c.params[name]
 		}
 	}
-	p := drawn(http.StatusOK, askTemplate, struct {
-		Action string
-		Values map[string]string
-	}{c.URL.Path, values})
+	t := c.speaks()
+	p := drawn(t, http.StatusOK, askTemplate, struct {
+		tongue
+		Title, Action string
+		Values        map[string]string
+	}{t, t.T(msg.PageLeave), c.URL.Path, values})
 	form := "'self'"
 	if back := target(c.params["post_logout_redirect_uri"]); oauth.CheckRedirect(c.params["post_logout_redirect_uri"]) == nil {
 		form += " " + back // where the answer may send the browser
@@ -89,26 +92,13 @@ func (a *API) ask(c *call, s store.Session) reply {
 	return p
 }
 
-var askTemplate = template.Must(template.New("ask").Parse(`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Sign out?</title>
-<style>` + pageStyle + `</style>
-</head>
-<body>
-<main>
-<h1>Do you want to sign out?</h1>
-<p>You will be signed out of all applications that you entered in this browser.</p>
+var askTemplate = sheet("ask", pageStyle, "", `<p>{{.T "`+string(msg.PageLeaveText)+`"}}</p>
 <form method="post" action="{{.Action}}">
 {{range $name, $value := .Values}}<input type="hidden" name="{{$name}}" value="{{$value}}">
-{{end}}<p><button>Sign out</button></p>
+{{end}}<p><button>{{.T "`+string(msg.PageSignOut)+`"}}</button></p>
 </form>
 </main>
-</body>
-</html>
-`))
+`)
 
 // frames are the pages of applications that the browser loads so that they end their own sessions.
 func (a *API) frames(c *call, s store.Session) (frames []string, err error) {
@@ -137,14 +127,14 @@ func (a *API) frames(c *call, s store.Session) (frames []string, err error) {
 func (a *API) goodbye(c *call, hint *oauth.IDToken, frames []string) (reply, error) {
 	back := c.params["post_logout_redirect_uri"]
 	if back == "" {
-		return farewell(http.StatusOK, "You can close this window.", "", frames), nil
+		return farewell(c.speaks(), http.StatusOK, msg.PageClose, "", frames), nil
 	}
 	client, err := a.leaving(c, hint)
 	if err != nil {
 		return reply{}, err
 	}
 	if !client.AllowsPostLogout(back) {
-		return farewell(http.StatusBadRequest, "The application asked to take you back to an address that is not registered for it, so you stay here.", "", frames), nil
+		return farewell(c.speaks(), http.StatusBadRequest, msg.PageStay, "", frames), nil
 	}
 	state := url.Values{}
 	if c.params["state"] != "" {
@@ -153,15 +143,17 @@ func (a *API) goodbye(c *call, hint *oauth.IDToken, frames []string) (reply, err
 	if len(frames) == 0 {
 		return redirect(c, back, state), nil
 	}
-	return farewell(http.StatusOK, "You are taken back to the application.", joined(back, state), frames), nil
+	return farewell(c.speaks(), http.StatusOK, msg.PageReturning, registered(joined(back, state)), frames), nil
 }
 
 // farewell is the page after a logout. It loads the applications' pages, and then goes on if there is a way.
-func farewell(status int, text, next string, frames []string) reply {
-	p := drawn(status, farewellTemplate, struct {
-		Text, Next string
-		Frames     []string
-	}{text, next, frames})
+func farewell(t tongue, status int, text msg.Key, next template.URL, frames []string) reply {
+	p := drawn(t, status, farewellTemplate, struct {
+		tongue
+		Title, Text string
+		Next        template.URL
+		Frames      []string
+	}{t, t.T(msg.PageLeft), t.T(text), next, frames})
 	if len(frames) > 0 {
 		var from []string
 		for _, f := range frames {
@@ -174,25 +166,12 @@ func farewell(status int, text, next string, frames []string) reply {
 	return p
 }
 
-var farewellTemplate = template.Must(template.New("farewell").Parse(`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-{{with .Next}}<meta http-equiv="refresh" content="2;url={{.}}">
-{{end}}<title>You are signed out</title>
-<style>` + pageStyle + `</style>
-</head>
-<body>
-<main>
-<h1>You are signed out</h1>
-<p>{{.Text}}</p>
-{{with .Next}}<p><a href="{{.}}">Go on</a></p>
+var farewellTemplate = sheet("farewell", pageStyle, `{{with .Next}}<meta http-equiv="refresh" content="2;url={{.}}">
+{{end}}`, `<p>{{.Text}}</p>
+{{with .Next}}<p><a href="{{.}}">{{$.T "`+string(msg.PageGoOn)+`"}}</a></p>
 {{end}}{{range .Frames}}<iframe src="{{.}}" hidden title=""></iframe>
 {{end}}</main>
-</body>
-</html>
-`))
+`)
 
 // hinted reads the ID token that says who is there. It may be over, but must be ours; any other is as none.
 func (a *API) hinted(c *call) (*oauth.IDToken, error) {

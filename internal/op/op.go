@@ -55,11 +55,14 @@ type Config struct {
 type Engine interface {
 	// Begin begins one that the application walks through, and returns its interaction handle.
 	Begin(ctx context.Context, r flow.Request) (secret.Text, error)
-	// Open begins one that a browser walks through, and Arrive ends it there.
+	// Open begins one that a browser walks through, and Arrive ends it there, unless the person gives it up.
 	Open(ctx context.Context, o engine.Opening) (engine.Opened, error)
 	Arrive(ctx context.Context, handle, browser secret.Text) (engine.Arrival, error)
+	GivenUp(ctx context.Context, name string, browser secret.Text) (flow.Request, error)
 	// Browser names the browser that the cookie is of.
 	Browser(cookie secret.Text) (name secret.Text, known bool)
+	// Device is that browser as guesses are counted by it.
+	Device(cookie secret.Text) engine.Device
 }
 
 // Sessions are the browsers in which somebody is signed in.
@@ -79,6 +82,7 @@ type Handoff struct {
 	Username    string // login_hint
 	Target      string // scheme, or scheme and host, of where the browser goes in the end
 	Languages   string // ui_locales
+	Back        string // a path of ours, for who gives up; empty where there is nothing to go back to
 }
 
 // An API is the face. It is an [http.Handler] for everything below /oauth2/, and for the places below
@@ -107,6 +111,7 @@ func New(c Config) *API {
 	}
 	a.mux.HandleFunc("/.well-known/oauth-authorization-server/oauth2/{server}", a.serve(route{methods: get, do: a.metadata}))
 	a.mux.HandleFunc("/login/token/redirect", a.serve(route{methods: get, do: a.arrive, reader: person, bare: true}))
+	a.mux.HandleFunc(cancelAddress, a.serve(route{methods: get, do: a.cancel, reader: person, bare: true}))
 	a.mux.HandleFunc(hereAddress, a.serve(route{methods: get, do: a.here, reader: person, bare: true}))
 	a.mux.HandleFunc(registration, a.serve(route{methods: post, do: a.register, bare: true, json: true}))
 	a.mux.HandleFunc(registration+"/{id}", a.serve(route{methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete}, do: a.registrations, bare: true, json: true}))
@@ -185,6 +190,7 @@ type reply struct {
 	etag   string
 	to     string // Location
 	page   bool   // for people: with the headers that pages have
+	lang   string // of a page
 	policy string // Content-Security-Policy of a page that may do more than others
 	set    []*http.Cookie
 	then   func(http.ResponseWriter, *http.Request) error // writes the answer in our stead
@@ -216,6 +222,9 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	if !slices.Contains(rt.methods, r.Method) {
 		return reply{}, notAllowed(rt.methods)
 	}
+	if rt.reader == person && scripted(r) {
+		return reply{}, errScript
+	}
 	var realm *realm
 	if !rt.bare {
 		server := r.PathValue("server")
@@ -236,6 +245,15 @@ func (a *API) call(r *http.Request, rt route) (reply, error) {
 	}
 	return rt.do(&call{Request: r, realm: realm, params: params})
 }
+
+// scripted reports whether a page of another origin reads this address, or tries to, where a browser should go to it.
+// Cookies travel with that as long as the page is of the same site, so that any application could ask for a code of
+// another one. Only browsers say both: programs that walk a sign-in like a browser send no more than a mode.
+func scripted(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "cors" && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "")
+}
+
+var errScript = &refusal{said: &oauth.Error{Code: oauth.InvalidRequest, Description: "A browser goes to this address; a script cannot read it."}, status: http.StatusForbidden}
 
 // Shared by all answers; nobody may write into them.
 var (
@@ -268,6 +286,8 @@ func (p reply) write(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Security-Policy", cmp.Or(p.policy, pagePolicy))
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Content-Language", p.lang)
+		h.Add("Vary", "Accept-Language")
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(p.body))} // or net/http cuts anything over 2 KiB into chunks
 	w.WriteHeader(cmp.Or(p.status, http.StatusOK))

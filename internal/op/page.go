@@ -7,35 +7,61 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+
+	"latchkey.dev/internal/msg"
+	"latchkey.dev/internal/oauth"
 )
 
 // The few pages that a person ever sees from these endpoints, in the looks of the sign-in pages. Those are signin's
 // business.
 const pageStyle = `:root{color-scheme:light dark;--ink:#1b1f1e;--soft:#5b6663;--ground:#f3f3f1;--glow:#e4ebe7;--card:#fff;--line:#d9dedb;--accent:#0d6d58;--on:#fff}
 @media (prefers-color-scheme:dark){:root{--ink:#eef2f0;--soft:#a5b0ac;--ground:#141817;--glow:#1c2422;--card:#1d2321;--line:#39423f;--accent:#5cc5a9;--on:#0b1512}}
-*{box-sizing:border-box}body{margin:0;min-height:100vh;padding:4.75rem 1rem;background:linear-gradient(var(--glow),var(--ground) 25rem) var(--ground);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}
+*{box-sizing:border-box}body{margin:0;min-height:100vh;padding:4.75rem 1rem;background:linear-gradient(var(--glow),var(--ground) 25rem) var(--ground);color:var(--ink);font:1rem/1.5 -apple-system,"Segoe UI",Roboto,Inter,"Helvetica Neue",Cantarell,Ubuntu,"Noto Sans","Liberation Sans",system-ui,sans-serif}
 main{max-width:26.5rem;margin:0 auto;padding:2.5rem;background:var(--card);border:1px solid var(--line);border-radius:1rem;box-shadow:0 8px 24px rgb(0 0 0/.06)}
-h1{margin:0 0 1rem;font-size:1.625rem;line-height:1.2;letter-spacing:-.01em}p,li{color:var(--soft)}strong{color:var(--ink)}a{color:var(--accent)}label{font-weight:600;color:var(--ink)}
+h1{margin:0 0 1rem;font-size:1.625rem;line-height:1.2;letter-spacing:-.01em;text-wrap:balance}p,li{color:var(--soft)}code{display:block;padding:.75rem 1rem;border-radius:.75rem;background:var(--ground);color:var(--ink);font:.875rem/1.5 ui-monospace,monospace;overflow-wrap:anywhere}strong{color:var(--ink)}a{color:var(--accent)}label{display:block;margin-bottom:.5rem;font-weight:600;color:var(--ink)}
 form>p:last-child{margin-bottom:0}button,input{font:inherit;width:100%;min-height:3rem;padding:.5rem 1rem;border-radius:.75rem}input{color:var(--ink);background:var(--card);border:1px solid var(--soft)}
-button{margin-top:.5rem;font-weight:600;color:var(--on);background:var(--accent);border:1px solid var(--accent);cursor:pointer}button+button{color:var(--accent);background:none;border-color:var(--line)}
+button{margin-top:.5rem;font-weight:600;color:var(--on);background:var(--accent);border:1px solid var(--accent);cursor:pointer}button+button{color:var(--accent);background:none;border-color:var(--soft)}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}@media (max-width:30rem){body{padding:0;background:var(--card)}main{border:0;border-radius:0;box-shadow:none;padding:2rem 1.25rem}}`
 
-var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
-<html lang="en">
+// A tongue is the language that a page is in.
+type tongue struct{ lang msg.Lang }
+
+// speaks prefers what the application asked for (ui_locales) to what the browser does, as the sign-in pages do: a person
+// does not change languages on the way.
+func (c *call) speaks() tongue { return tongueOf(c.Request, c.params["ui_locales"]) }
+
+func tongueOf(r *http.Request, locales string) tongue {
+	return tongue{msg.Prefer(locales, r.Header.Get("Accept-Language"))}
+}
+
+// T is a text, for a template as for us.
+func (t tongue) T(k msg.Key, params ...string) string { return msg.Text(t.lang, k, params...) }
+
+// Lang is the language's tag.
+func (t tongue) Lang() string { return t.lang.String() }
+
+// sheet makes the template of a page whose data has a language and a Title.
+func sheet(name, style, head, main string) *template.Template {
+	return template.Must(template.New(name).Parse(`<!doctype html>
+<html lang="{{.Lang}}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Title}}</title>
-<style>` + pageStyle + `</style>
+` + head + `<title>{{.Title}}</title>
+<style>` + style + `</style>
 </head>
 <body>
 <main>
 <h1>{{.Title}}</h1>
-{{with .Text}}<p>{{.}}</p>
-{{end}}</main>
-</body>
+` + main + `</body>
 </html>
 `))
+}
+
+var pageTemplate = sheet("page", pageStyle, "", `{{range .Text}}<p>{{.}}</p>
+{{end}}{{with .Detail}}<code lang="en">{{.}}</code>
+{{end}}</main>
+`)
 
 var pagePolicy = policyFor(pageStyle)
 
@@ -46,41 +72,35 @@ func policyFor(style string) string {
 
 // A postTemplate hands an answer over by a form that sends itself (OAuth 2.0 Form Post Response Mode); without
 // scripts it has a button.
-var postTemplate = template.Must(template.New("post").Parse(`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Back to the application</title>
-<style>` + pageStyle + `</style>
-</head>
-<body>
-<main>
-<h1>Back to the application</h1>
-<form method="post" action="{{.Back}}">
+var postTemplate = sheet("post", pageStyle, "", `<form method="post" action="{{.Back}}">
 {{range $name, $value := .Values}}<input type="hidden" name="{{$name}}" value="{{$value}}">
-{{end}}<p><button>Continue</button></p>
+{{end}}<p><button>{{.T "`+string(msg.PageContinue)+`"}}</button></p>
 </form>
 </main>
-<script>` + postScript + `</script>
-</body>
-</html>
-`))
+<script>`+postScript+`</script>
+`)
 
 const postScript = `document.forms[0].submit()`
 
+// registered is an address of an application as links and forms may hold it. Templates let through http and https alone,
+// but apps have schemes of their own (RFC 8252 7.1). It must have been found to be registered: those that run something,
+// such as javascript, never are (oauth.CheckRedirect).
+func registered(address string) template.URL { return template.URL(address) }
+
 // posted answers an application by a form post.
-func posted(back string, add url.Values) reply {
+func posted(t tongue, back string, add url.Values) reply {
 	values := map[string]string{}
 	for name := range add {
 		if value := add.Get(name); value != "" {
 			values[name] = value
 		}
 	}
-	p := drawn(http.StatusOK, postTemplate, struct {
-		Back   string
+	p := drawn(t, http.StatusOK, postTemplate, struct {
+		tongue
+		Title  string
+		Back   template.URL
 		Values map[string]string
-	}{back, values})
+	}{t, t.T(msg.PageBack), registered(back), values})
 	p.policy = "default-src 'none'; style-src " + hashOf(pageStyle) + "; script-src " + hashOf(postScript) +
 		"; frame-ancestors 'none'; base-uri 'none'; form-action " + target(back)
 	return p
@@ -92,21 +112,39 @@ func hashOf(s string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func page(status int, title, text string) reply {
-	return drawn(status, pageTemplate, struct{ Title, Text string }{title, text})
-}
-
-func drawn(status int, t *template.Template, data any) reply {
+func drawn(t tongue, status int, page *template.Template, data any) reply {
 	var body bytes.Buffer
-	if err := t.Execute(&body, data); err != nil {
+	if err := page.Execute(&body, data); err != nil {
 		panic("op: a page that cannot be drawn: " + err.Error()) // strings and a constant: a programming error
 	}
-	return reply{status: status, kind: []string{"text/html; charset=utf-8"}, body: body.Bytes(), page: true}
+	return reply{status: status, kind: []string{"text/html; charset=utf-8"}, body: body.Bytes(), page: true, lang: t.Lang()}
 }
 
-func errorPage(status int, text string) reply {
-	if status >= http.StatusInternalServerError {
-		return page(status, "That did not work", "The fault is on our side. Please try again in a moment.")
+// A statement is a page that only says something.
+type statement struct {
+	tongue
+	Title  string
+	Text   []string
+	Detail string // in English, for whoever looks into it
+}
+
+func (s statement) reply(status int) reply { return drawn(s.tongue, status, pageTemplate, s) }
+
+// deadEnd is the page for a request that leads nowhere, for a reason that a person can understand.
+func deadEnd(t tongue, status int, why msg.Key) reply {
+	return statement{tongue: t, Title: t.T(msg.PageLink), Text: []string{t.T(why), t.T(msg.PageAgain)}}.reply(status)
+}
+
+// errorPage is the page for any other error. What OAuth says of it is for whoever runs the application, or this server.
+func errorPage(t tongue, status int, e *oauth.Error) reply {
+	title, text := msg.PageLink, msg.PageAgain
+	switch {
+	case status >= http.StatusInternalServerError:
+		title, text = msg.PageBroken, msg.PageBrokenText
+	case status == http.StatusTooManyRequests:
+		title, text = msg.PageOften, msg.PageOftenText
 	}
-	return page(status, "This link does not work", text+" Please go back to the application and begin again.")
+	s := statement{tongue: t, Title: t.T(title), Text: []string{t.T(text), t.T(msg.PageDetail)}}
+	s.Detail = string(e.Code) + ": " + e.Description
+	return s.reply(status)
 }

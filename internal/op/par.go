@@ -28,7 +28,7 @@ func (a *API) par(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.within(c, client); err != nil {
+	if err := a.pushing(c, client); err != nil {
 		return reply{}, err
 	}
 	if c.params["request_uri"] != "" {
@@ -72,6 +72,16 @@ func (a *API) par(c *call) (reply, error) {
 	}{requestURI + value.Reveal(), int(pushedLives / time.Second)})
 	answer.status = http.StatusCreated
 	return answer, nil
+}
+
+// pushing counts the request. A client that has proved itself pushes for everybody who uses it, from one address:
+// counted together, anybody could keep all others out (S-27). So each one is counted whom it says it speaks for; where
+// it says nothing, the browser is counted that comes with what was pushed.
+func (a *API) pushing(c *call, client oauth.Client) error {
+	if client.Confidential() {
+		return a.counted(c, client, spokenFor(c))
+	}
+	return a.within(c, client)
 }
 
 // pushed returns the parameters of an authorization request: those that were pushed, if it names some, and else its

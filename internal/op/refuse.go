@@ -135,7 +135,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error, to reade
 		}
 	}
 	if to == person {
-		return errorPage(e.status, e.said.Description)
+		return errorPage(tongueOf(r, r.URL.Query().Get("ui_locales")), e.status, e.said)
 	}
 	answer := jsonReply(struct {
 		Code        oauth.Code `json:"error"`

@@ -34,6 +34,9 @@ type metadata struct {
 	Name       string            `json:"client_name,omitempty"`
 	Scope      string            `json:"scope,omitempty"`
 	Keys       json.RawMessage   `json:"jwks,omitempty"`
+	Binds      *bool             `json:"dpop_bound_access_tokens,omitempty"`              // RFC 9449 5.2
+	Pushes     *bool             `json:"require_pushed_authorization_requests,omitempty"` // RFC 9126 6
+	Page       string            `json:"frontchannel_logout_uri,omitempty"`               // Front-Channel Logout 1.0, 2
 }
 
 // beyond is what we do not do, and what an application that asks for it must not believe that we do. Addresses in it are
@@ -48,8 +51,8 @@ func badMetadata(said string) error {
 	return &oauth.Error{Code: oauth.InvalidClientMetadata, Description: said}
 }
 
-// readMetadata reads the body of a registration.
-func readMetadata(r *http.Request) (m metadata, err error) {
+// readMetadata reads the body of a registration. The algorithms are those that our tokens are signed by.
+func readMetadata(r *http.Request, algorithms []string) (m metadata, err error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return m, badMetadata("The body must be of type application/json.")
 	}
@@ -77,20 +80,30 @@ func readMetadata(r *http.Request) (m metadata, err error) {
 	if _, ok := all["software_statement"]; ok {
 		return m, &oauth.Error{Code: "invalid_software_statement", Description: "This server trusts nobody's software statements."}
 	}
-	for name, only := range map[string]string{"subject_type": `"public"`, "id_token_signed_response_alg": `"RS256"`} {
-		if value, ok := all[name]; ok && string(value) != only {
-			return m, badMetadata("The only '" + name + "' is " + strings.Trim(only, `"`) + ".")
+	for name, only := range map[string][]string{"subject_type": {"public"}, "id_token_signed_response_alg": algorithms} {
+		var value string
+		if text, ok := all[name]; ok && (json.Unmarshal(text, &value) != nil || !slices.Contains(only, value)) {
+			return m, badMetadata("The only '" + name + "' is " + strings.Join(only, " or ") + ".")
 		}
 	}
 	for name, into := range map[string]any{
 		"redirect_uris": &m.Redirects, "post_logout_redirect_uris": &m.PostLogout, "token_endpoint_auth_method": &m.Auth,
 		"grant_types": &m.Grants, "response_types": &m.Responses, "client_name": &m.Name, "scope": &m.Scope, "jwks": &m.Keys,
+		"dpop_bound_access_tokens": &m.Binds, "require_pushed_authorization_requests": &m.Pushes, "frontchannel_logout_uri": &m.Page,
 	} {
 		if value, ok := all[name]; ok && json.Unmarshal(value, into) != nil {
 			return m, badMetadata("'" + name + "' is of the wrong type.")
 		}
 	}
 	return m, nil
+}
+
+func (a *API) readMetadata(c *call) (metadata, error) {
+	algorithms, err := a.Keys.Algorithms(c.Context())
+	if err != nil {
+		return metadata{}, err
+	}
+	return readMetadata(c.Request, algorithms)
 }
 
 // The methods of client authentication, and what registers without saying one (RFC 7591 2).
@@ -112,7 +125,10 @@ func (m *metadata) app() (a org.App, err error) {
 	if len(m.Responses) == 0 && (slices.Contains(m.Grants, oauth.AuthorizationCode) || slices.Contains(m.Grants, oauth.InteractionCode)) {
 		m.Responses = []string{"code"}
 	}
-	a = org.App{Name: m.Name, Type: org.Confidential, GrantTypes: m.Grants, RedirectURIs: m.Redirects, PostLogoutURIs: m.PostLogout}
+	a = org.App{
+		Name: m.Name, Type: org.Confidential, GrantTypes: m.Grants, RedirectURIs: m.Redirects, PostLogoutURIs: m.PostLogout,
+		BindTokens: m.Binds != nil && *m.Binds, RequirePushed: m.Pushes != nil && *m.Pushes, FrontChannelLogout: m.Page,
+	}
 	switch m.Auth {
 	case authBasic, authPost:
 	case authKeys:
@@ -150,7 +166,7 @@ func (a *API) register(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	m, err := readMetadata(c.Request)
+	m, err := a.readMetadata(c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -201,7 +217,7 @@ func (a *API) registrations(c *call) (reply, error) {
 		}
 		return reply{status: http.StatusNoContent}, nil
 	case http.MethodPut:
-		m, err := readMetadata(c.Request)
+		m, err := a.readMetadata(c)
 		if err != nil {
 			return reply{}, err
 		}
@@ -212,6 +228,8 @@ func (a *API) registrations(c *call) (reply, error) {
 		if app.Name == "" {
 			app.Name = client.Label
 		}
+		app.BindTokens = app.BindTokens || m.Binds == nil && client.BindsTokens
+		app.RequirePushed = app.RequirePushed || m.Pushes == nil && client.RequiresPAR
 		if client, err = a.Apps.ChangeRegistration(ctx, id, token, app); err != nil {
 			return reply{}, refusedMetadata(err)
 		}
@@ -236,6 +254,7 @@ type information struct {
 func (a *API) registered(c oauth.Client, auth string) information {
 	i := information{ID: c.ID, Issued: c.Created.Unix(), URI: a.Origin + registration + "/" + string(c.ID), metadata: metadata{
 		Redirects: c.Redirects, PostLogout: c.PostLogout, Auth: auth, Grants: c.Grants, Name: c.Label, Scope: strings.Join(c.Scopes, " "),
+		Binds: &c.BindsTokens, Pushes: &c.RequiresPAR, Page: c.FrontChannelLogout,
 	}}
 	if c.Keys != "" {
 		i.Keys = json.RawMessage(c.Keys)

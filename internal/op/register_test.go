@@ -10,6 +10,7 @@ import (
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/authn/password"
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/keys"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/op"
 	organisation "latchkey.dev/internal/org"
@@ -236,4 +237,94 @@ func TestS66_RegistrationIsAnnouncedWhereItIs(t *testing.T) {
 	if doc := decode[map[string]any](o.get(path, nil).ok()); doc["registration_endpoint"] != origin+"/oauth2/v1/clients" {
 		t.Errorf("%v", doc["registration_endpoint"])
 	}
+}
+
+// TestRegistrationIsWhatItSays: an application that asked for something, and was told 201, has it.
+func TestRegistrationIsWhatItSays(t *testing.T) {
+	onBoth(t, func(t *testing.T, o *org) {
+		apps, token := registrar(o)
+		type told struct {
+			registered
+			Binds  *bool  `json:"dpop_bound_access_tokens"`
+			Pushes *bool  `json:"require_pushed_authorization_requests"`
+			Page   string `json:"frontchannel_logout_uri"`
+		}
+		const all = `"dpop_bound_access_tokens":true,"require_pushed_authorization_requests":true,"frontchannel_logout_uri":"http://localhost:8080/out?a=b"`
+		with := func(more string) string {
+			return strings.Replace(strings.Replace(aWebApp, `{`, `{`+more+`,`, 1), "interaction_code", "authorization_code", 1)
+		}
+		has := func(a answer, id string, want bool, page string) {
+			t.Helper()
+			got := decode[told](a)
+			if got.Binds == nil || *got.Binds != want || got.Pushes == nil || *got.Pushes != want || got.Page != page {
+				t.Errorf("told %d %s", a.Code, a.Body)
+			}
+			var c oauth.Client
+			o.write(func(tx store.Tx) (err error) { c, err = tx.Client(ctx, oauth.ClientID(id)); return err })
+			if c.BindsTokens != want || c.RequiresPAR != want || c.FrontChannelLogout != page {
+				t.Errorf("kept %+v", c)
+			}
+		}
+		first := o.clients("POST", "", token(1), with(all))
+		got := first.created()
+		has(first, got.ID, true, "http://localhost:8080/out?a=b")
+		o.form(base+"v1/token", nil, "grant_type", "authorization_code", "code", o.hosted(oauth.ClientID(got.ID), "openid"), "client_id", got.ID,
+			"client_secret", got.Secret, "code_verifier", verifier, "redirect_uri", callback).refused(400, oauth.InvalidDPoPProof, "")
+		at := "/" + got.ID
+		has(o.clients("GET", at, got.Access, "").ok(), got.ID, true, "http://localhost:8080/out?a=b")
+		has(o.clients("PUT", at, got.Access, with(`"client_uri":"x"`)).ok(), got.ID, true, "")
+		o.clients("PUT", at, got.Access, with(`"dpop_bound_access_tokens":false`)).refused(400, oauth.InvalidClientMetadata, "")
+		o.clients("PUT", at, got.Access, with(`"require_pushed_authorization_requests":false`)).refused(400, oauth.InvalidClientMetadata, "")
+
+		second := o.clients("POST", "", token(1), strings.Replace(with(`"dpop_bound_access_tokens":false`), "Shop", "Second", 1))
+		got = second.created()
+		at = "/" + got.ID
+		has(second, got.ID, false, "")
+		for _, bad := range []string{`"dpop_bound_access_tokens":"yes"`, `"frontchannel_logout_uri":"https://evil.example/out"`, `"frontchannel_logout_uri":["x"]`} {
+			o.clients("POST", "", token(1), strings.Replace(with(bad), "Shop", "Third", 1)).refused(400, oauth.InvalidClientMetadata, "")
+			o.clients("PUT", at, got.Access, with(bad)).refused(400, oauth.InvalidClientMetadata, "")
+		}
+		has(o.clients("PUT", at, got.Access, strings.Replace(with(all), "Shop", "Second", 1)).ok(), got.ID, true, "http://localhost:8080/out?a=b")
+
+		// What an operator asked for is not given up in passing by who does not know of it.
+		third := o.clients("POST", "", token(1), strings.Replace(aWebApp, "Shop", "Third", 1)).created()
+		if _, err := apps.SetApp(ctx, third.ID, func(a *organisation.App) { a.BindTokens, a.RequirePushed = true, true }); err != nil {
+			t.Fatal(err)
+		}
+		has(o.clients("PUT", "/"+third.ID, third.Access, strings.Replace(aWebApp, "Shop", "Third", 1)).ok(), third.ID, true, "")
+	})
+}
+
+func TestS15_ANameIsNoLink(t *testing.T) {
+	o := newOrg(t)
+	_, token := registrar(o)
+	initial, named := token(10), func(name string) string { return strings.Replace(aWebApp, "Shop", name, 1) }
+	kept := o.clients("POST", "", initial, named("Shop 2.0, Inc.")).created()
+	for _, name := range []string{"https://evil.example", "evil.example/pay", "evil.example", "Pay at evil.example now", "a/b", "1.2.3.4", "evil\u3002example", "evil\uff0eexample",
+		"\u0435vil.\u0440\u0444", "pay@evil.example", `evil\\b`} {
+		o.clients("POST", "", initial, named(name)).refused(400, oauth.InvalidClientMetadata, "")
+		o.clients("PUT", "/"+kept.ID, kept.Access, named(name)).refused(400, oauth.InvalidClientMetadata, "")
+	}
+	for _, name := range []string{"Dr. Who & Sons", "B\u00fccher-Caf\u00e9", "Version 1.5"} {
+		o.clients("POST", "", initial, named(name)).created()
+	}
+}
+
+// TestS66_TheAlgorithmOfIDTokens is one that discovery names, whichever the keys have.
+func TestS66_TheAlgorithmOfIDTokens(t *testing.T) {
+	onBoth(t, func(t *testing.T, o *org) {
+		_, token := registrar(o)
+		initial := token(10)
+		asks := func(alg, name string) answer {
+			body := strings.Replace(aWebApp, `{`, `{"id_token_signed_response_alg":"`+alg+`",`, 1)
+			return o.clients("POST", "", initial, strings.Replace(body, "Shop", name, 1))
+		}
+		asks("RS256", "One").created()
+		asks("ES256", "Two").refused(400, oauth.InvalidClientMetadata, "The only 'id_token_signed_response_alg' is RS256.")
+		if err := o.ring.RotateTo(ctx, keys.ES256, audit.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		asks("ES256", "Three").created()
+		asks("none", "Four").refused(400, oauth.InvalidClientMetadata, "The only 'id_token_signed_response_alg' is ES256 or RS256.")
+	})
 }

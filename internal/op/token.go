@@ -61,6 +61,7 @@ func (a *API) token(c *call) (reply, error) {
 
 // A codeKind is a kind of code: how it is sent, and what is said of one that is not good.
 type codeKind struct {
+	grant     oauth.GrantType
 	parameter string
 	purpose   secret.Purpose
 	repeats   bool // the redirect URI that it went to is sent again (RFC 6749 4.1.3)
@@ -70,8 +71,8 @@ type codeKind struct {
 // Where the application itself asked for a code there was no redirect whose address could be another one, and
 // half of the clients leave it out; where a browser carried the code, it is required.
 var (
-	interactionCodes   = codeKind{"interaction_code", secret.InteractionCode, false, oauth.ErrCode}
-	authorizationCodes = codeKind{"code", secret.AuthorizationCode, true, oauth.ErrAuthCode}
+	interactionCodes   = codeKind{oauth.InteractionCode, "interaction_code", secret.InteractionCode, false, oauth.ErrCode}
+	authorizationCodes = codeKind{oauth.AuthorizationCode, "code", secret.AuthorizationCode, true, oauth.ErrAuthCode}
 )
 
 func (k codeKind) redeemedBy(a *API) func(*call, oauth.Client, keys.Signer) (reply, error) {
@@ -102,7 +103,10 @@ func (a *API) redeem(c *call, kind codeKind, client oauth.Client, signer keys.Si
 			return err
 		}
 		grant = code.Grant
-		if refuse = kind.judge(c, client, code, now); refuse != nil {
+		if refuse = kind.judge(c, client, code, now); refuse == nil {
+			grant.Scopes, refuse = left(c, client, grant, kind.grant)
+		}
+		if refuse != nil {
 			return tx.Record(ctx, a.about(c, audit.TokenRefused, false, grant, refuse.Description))
 		}
 		if user, err = tx.User(ctx, grant.User); err != nil {
@@ -157,6 +161,17 @@ func (k codeKind) judge(c *call, client oauth.Client, code store.Code, now time.
 	return nil
 }
 
+// left are the scopes that are given for a code. The scopes of the client and of the server, and its rules, may have
+// changed since the person signed in.
+func left(c *call, client oauth.Client, g oauth.Grant, by oauth.GrantType) (scopes []string, refuse *oauth.Error) {
+	scopes, err := c.realm.Left(g, client)
+	if err == nil {
+		err = c.realm.Permits(client.ID, by, scopes)
+	}
+	errors.As(err, &refuse)
+	return scopes, refuse
+}
+
 // refresh changes a refresh token into new tokens, itself included (S-60). A used one tells that two hold
 // what one should: nobody can say which of them is the thief, so the whole family ends. Within the grace
 // period it may also be an answer that was lost: then the very same successor is given again, as long as that
@@ -200,7 +215,7 @@ func (a *API) refresh(c *call, client oauth.Client, signer keys.Signer) (reply, 
 		if grant.Revoked || !now.Before(old.Expires) || !now.Before(grant.Expires) {
 			return oauth.ErrRefresh
 		}
-		if scopes, err = grant.Narrow(c.params["scope"]); err != nil {
+		if scopes, err = c.realm.Narrow(grant, client, c.params["scope"]); err != nil {
 			return err
 		}
 		if err := c.realm.Permits(client.ID, oauth.RefreshToken, scopes); err != nil { // rules may have changed since

@@ -1,9 +1,11 @@
 package op_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/device"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/store"
@@ -530,4 +533,61 @@ func FuzzBearer(f *testing.F) {
 			t.Fatalf("%d: %s", a.Code, a.Body)
 		}
 	})
+}
+
+// TestS57_ScopesThatAreTakenAway reach what was granted before: codes and device codes when they are redeemed, refresh
+// tokens when they are used.
+func TestS57_ScopesThatAreTakenAway(t *testing.T) {
+	lose := map[string]func(*sofa, ...string){
+		"the application": func(s *sofa, names ...string) {
+			for _, id := range []oauth.ClientID{appID, tvID} {
+				s.client(id, func(c *oauth.Client) {
+					c.Grants = append(c.Grants, oauth.DeviceCode)
+					c.Scopes = slices.DeleteFunc(slices.Clone(c.Scopes), func(n string) bool { return slices.Contains(names, n) })
+				})
+			}
+		},
+		"the server": func(s *sofa, names ...string) {
+			s.server("default", func(o *oauth.Server) {
+				o.Scopes = slices.DeleteFunc(o.Scopes, func(n string) bool { return slices.Contains(names, n) })
+			})
+		},
+	}
+	for name, loses := range lose {
+		t.Run(name, func(t *testing.T) {
+			onBothSofas(t, func(t *testing.T, s *sofa) {
+				got, late := s.signIn("openid email offline_access"), s.signIn("openid email offline_access")
+				code, hosted, only := s.code(appID, "openid email"), s.hosted(appID, "openid email offline_access"), s.code(appID, "email")
+				w := s.wants("openid email")
+				s.types(w.User, "continue").stays(200, "Your device is signed in")
+				s.wait(device.Interval)
+
+				loses(s, "email")
+				for what, a := range map[string]answer{"an interaction code": s.redeem(code), "a device code": s.poll(w)} {
+					got := decode[tokens](a.ok())
+					if got.Scope != "openid" || part(t, got.ID, 1)["email"] != nil || strings.Contains(fmt.Sprint(part(t, got.Access, 1)["scp"]), "email") {
+						t.Errorf("%s: %s", what, a.Body)
+					}
+				}
+				if kept := decode[tokens](s.exchange(hosted, "redirect_uri", callback).ok()); kept.Scope != "openid offline_access" || kept.Refresh == "" {
+					t.Errorf("an authorization code: %+v", kept)
+				}
+				s.redeem(only).refused(400, oauth.InvalidScope, "")
+				s.refresh(got.Refresh, "scope", "openid email").refused(400, oauth.InvalidScope, "")
+				next := decode[tokens](s.refresh(got.Refresh).ok())
+				if next.Scope != "openid offline_access" || part(t, next.ID, 1)["email"] != nil {
+					t.Errorf("refreshed: %+v", next)
+				}
+				again := decode[tokens](s.refresh(next.Refresh, "scope", "openid").ok())
+
+				loses(s, "email", "offline_access")
+				s.refresh(late.Refresh).refused(400, oauth.InvalidGrant, "")
+				s.refresh(again.Refresh).refused(400, oauth.InvalidGrant, "")
+				loses(s)
+				if back := decode[tokens](s.refresh(late.Refresh).ok()); back.Scope != "openid email offline_access" {
+					t.Errorf("given back: %+v", back)
+				}
+			})
+		})
+	}
 }

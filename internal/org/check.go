@@ -144,13 +144,13 @@ func (s Server) checkClaims() (found flaws) {
 	if len(s.Claims) > mostClaims {
 		found.at("claims", "there are %d: at most %d", len(s.Claims), mostClaims)
 	}
-	names := once{}
+	names := once{} // without case, as half of those who read tokens compare them
 	for i, c := range s.Claims {
 		at := fmt.Sprintf("claims[%d]", i)
 		if !claimName.MatchString(c.Name) {
 			found.at(at+".name", "%q is no name for a claim: a letter, then letters, digits and _.:/#-, at most 128", c.Name)
 		}
-		found = append(found, names.twice(at+".name", c.Name)...)
+		found = append(found, names.twice(at+".name", strings.ToLower(c.Name))...)
 		if len(c.In) == 0 {
 			found.at(at+".in", "say in which tokens: [access], [id], or both")
 		}

@@ -3,7 +3,10 @@ package org
 import (
 	"context"
 	"errors"
+	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey.dev/internal/audit"
@@ -71,7 +74,7 @@ func (o *Org) Register(ctx context.Context, token secret.Text, a App, keysAlone 
 		if err != nil {
 			return nil, err
 		}
-		if err := o.fitsItself(ctx, tx, oauth.Client{}, a); err != nil {
+		if err := o.fitsItself(ctx, tx, a); err != nil {
 			return nil, err
 		}
 		c := a.onto(oauth.Client{ID: oauth.ClientID(ident.NewID("0oa")), Created: o.Now().UTC()})
@@ -86,13 +89,49 @@ func (o *Org) Register(ctx context.Context, token secret.Text, a App, keysAlone 
 	return r, err
 }
 
-func (o *Org) fitsItself(ctx context.Context, tx store.Tx, c oauth.Client, a App) error {
+func (o *Org) fitsItself(ctx context.Context, tx store.Tx, a App) error {
 	for _, g := range a.GrantTypes {
 		if !slices.Contains(ofThemselves, g) {
 			return refuse("grant_types: %s is for applications that an operator adds", g)
 		}
 	}
-	return o.fits(ctx, tx, c, a)
+	if err := plainName(a.Name); err != nil {
+		return err
+	}
+	if err := ownPage(a); err != nil {
+		return err
+	}
+	return o.fits(ctx, tx, oauth.Client{}, a)
+}
+
+// address is what a phone would make a link of: anything with a slash, and a dot in the middle of a word, also one of those
+// that stand for a dot in a domain name.
+var address = regexp.MustCompile(`[/\\]|[\pL\pN-][.\x{3002}\x{FF0E}\x{FF61}]\pL|\d[.\x{3002}\x{FF0E}\x{FF61}]\d+[.\x{3002}\x{FF0E}\x{FF61}]\d`)
+
+// plainName keeps links out of the name that a stranger gives an application: it stands in the text messages that we send,
+// in which nobody should find a link (S-15).
+func plainName(name string) error {
+	if address.MatchString(name) {
+		return refuse("client_name: looks like an address, which has no place in a text message")
+	}
+	return nil
+}
+
+// ownPage judges the address of the page that a browser loads when somebody signs out: it is on an origin that the
+// application can be sent codes to (Front-Channel Logout 1.0, 2).
+func ownPage(a App) error {
+	origin := func(uri string) string {
+		u, err := url.Parse(uri)
+		if err != nil {
+			return ""
+		}
+		return strings.ToLower(u.Scheme + "://" + u.Host)
+	}
+	page := origin(a.FrontChannelLogout)
+	if a.FrontChannelLogout != "" && !slices.ContainsFunc(a.RedirectURIs, func(uri string) bool { return origin(uri) == page }) {
+		return refuse("frontchannel_logout_uri: is of another origin than all redirect_uris")
+	}
+	return nil
 }
 
 // Registration finds an application that shows the token to what is registered of it.
@@ -118,7 +157,8 @@ func registered(ctx context.Context, tx store.Tx, id oauth.ClientID, access secr
 }
 
 // ChangeRegistration replaces what is registered of an application, by itself. What an operator decides about (policy,
-// origins) stays, and so do its type and its secret.
+// origins) stays, and so do its type and its secret. What makes it safer can be added and not given up, for the operator
+// may be who asked for it.
 func (o *Org) ChangeRegistration(ctx context.Context, id oauth.ClientID, access secret.Text, a App) (done oauth.Client, err error) {
 	a = a.whole()
 	err = o.update(ctx, func(tx store.Tx) ([]audit.Event, error) {
@@ -146,8 +186,24 @@ func (o *Org) ChangeRegistration(ctx context.Context, id oauth.ClientID, access 
 				return nil, refuse("scope: %s was not registered; scopes can be given up, not added", s)
 			}
 		}
+		switch {
+		case have.BindTokens && !a.BindTokens:
+			return nil, refuse("dpop_bound_access_tokens: cannot be given up; register again")
+		case have.RequirePushed && !a.RequirePushed:
+			return nil, refuse("require_pushed_authorization_requests: cannot be given up; register again")
+		case a.Name != have.Name:
+			if err := plainName(a.Name); err != nil {
+				return nil, err
+			}
+		}
+		if a.FrontChannelLogout != have.FrontChannelLogout {
+			if err := ownPage(a); err != nil {
+				return nil, err
+			}
+		}
 		want := have
 		want.Name, want.GrantTypes, want.Scopes, want.RedirectURIs, want.PostLogoutURIs = a.Name, a.GrantTypes, a.Scopes, a.RedirectURIs, a.PostLogoutURIs
+		want.BindTokens, want.RequirePushed, want.FrontChannelLogout = a.BindTokens, a.RequirePushed, a.FrontChannelLogout
 		if done = c; len(compare(have, want)) == 0 {
 			return nil, nil
 		}

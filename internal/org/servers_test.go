@@ -72,3 +72,20 @@ func TestTheOrgServerComesAndStays(t *testing.T) {
 		}
 	})
 }
+
+func TestS61_NoClaimTakesThePlaceOfOurs(t *testing.T) {
+	for claims, said := range map[string]string{
+		`[{name: UID, in: [access], text: x}]`:                                           "tokens have a claim UID already",
+		`[{name: Acr, in: [id], text: x}]`:                                               "tokens have a claim Acr already",
+		`[{name: Email, in: [access, id], user: email}]`:                                 "claims[0].in[1]",
+		`[{name: tenant, in: [access], text: x}, {name: Tenant, in: [access], text: y}]`: "claims[1].name: another one in this file has it already",
+	} {
+		f, err := org.Read("org.yaml", []byte("servers: [{id: partners, claims: "+claims+"}]\n"))
+		if err == nil {
+			_, err = over(openSQLite(t)).Apply(ctx, f, org.How{})
+		}
+		if err == nil || !strings.Contains(err.Error(), said) {
+			t.Errorf("%s: %v", claims, err)
+		}
+	}
+}

@@ -62,7 +62,7 @@ func (s *Server) Crowded() bool {
 
 // begins reports whether a path is where sign-ins begin.
 func begins(path string) bool {
-	return strings.HasPrefix(path, "/oauth2/") && (strings.HasSuffix(path, "/v1/interact") || strings.HasSuffix(path, "/v1/authorize"))
+	return path == "/login/begin" || strings.HasPrefix(path, "/oauth2/") && (strings.HasSuffix(path, "/v1/interact") || strings.HasSuffix(path, "/v1/authorize"))
 }
 
 // within counts a request of a source against S-52 and answers one too many.

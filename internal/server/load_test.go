@@ -34,13 +34,13 @@ func TestS85_WhoHasBegunGoesBeforeWhoWouldBegin(t *testing.T) {
 		t.Error("crowded with six of eight")
 	}
 	// Six of eight are taken: the rest is not for those who begin.
-	for _, path := range []string{"/oauth2/default/v1/interact", "/oauth2/default/v1/authorize"} {
+	for _, path := range []string{"/oauth2/default/v1/interact", "/oauth2/default/v1/authorize", "/login/begin"} {
 		got := r.do(request("POST", path))
 		if got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d %v", path, got.StatusCode, got.Header)
 		}
 	}
-	for _, path := range []string{"/idp/idx/identify", "/oauth2/default/v1/token", "/healthz"} {
+	for _, path := range []string{"/idp/idx/identify", "/oauth2/default/v1/token", "/login/token/redirect", "/healthz"} {
 		if got := r.do(request("GET", path)); got.StatusCode != 200 {
 			t.Errorf("%s: %d", path, got.StatusCode)
 		}

@@ -41,6 +41,8 @@ func (s *Server) allow(ctx context.Context, h http.Header, r *http.Request) (pre
 	}
 	preflight = r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 	switch {
+	case forPeople(r.URL.Path):
+		return preflight
 	case s.origins.trusts(ctx, origin):
 		h["Access-Control-Allow-Origin"] = []string{origin}
 		h["Access-Control-Allow-Credentials"] = []string{"true"}
@@ -67,6 +69,13 @@ func (s *Server) allow(ctx context.Context, h http.Header, r *http.Request) (pre
 // public reports whether a path holds what everybody may read: discovery and keys.
 func public(path string) bool {
 	return strings.Contains(path, "/.well-known/") || strings.HasSuffix(path, "/v1/keys")
+}
+
+// forPeople reports whether a browser itself comes to a path, with a person in front of it. What it is answered is
+// nothing for a script: the code in a form of authorize is for the application that asked for it, and a page of another
+// application is a trusted origin too.
+func forPeople(path string) bool {
+	return strings.HasPrefix(path, "/login/") || strings.HasSuffix(path, "/v1/authorize") || strings.HasSuffix(path, "/v1/logout")
 }
 
 // origins knows which origins' pages may call us: those of any client, for an IDX request does not say

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -322,13 +323,11 @@ func (s *Server) addressOf(r *http.Request) string {
 	if !s.proxy(addr) {
 		return addr.String()
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.proxy(addr); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+	for _, hop := range slices.Backward(obs.Hops(r.Header.Values("X-Forwarded-For"))) {
+		if !hop.IsValid() || !s.proxy(addr) {
 			break
 		}
-		addr = hop.Unmap().WithZone("")
+		addr = hop
 	}
 	return addr.String()
 }

@@ -388,6 +388,11 @@ func TestS42_CORS(t *testing.T) {
 		"dev, the network":                {change: loopback, path: "/idp/idx/identify", origin: "http://192.168.1.2:3000"},
 		"dev, null":                       {change: loopback, path: "/idp/idx/identify", origin: "null"},
 		"pages share nothing":             {path: "/app/", origin: app},
+		"authorize is for people":         {path: "/oauth2/default/v1/authorize", origin: app},
+		"and the organisation's":          {path: "/oauth2/v1/authorize", origin: app},
+		"logout is for people":            {path: "/oauth2/default/v1/logout", origin: app},
+		"the way back is for people":      {path: "/login/token/redirect", origin: app},
+		"a device is none":                {path: "/oauth2/default/v1/device/authorize", origin: app, allowed: app, credentials: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -540,6 +545,8 @@ func TestS46_Addresses(t *testing.T) {
 		"two of our proxies":                     {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4, 198.51.100.1, 10.2.2.2"}, want: "198.51.100.1"},
 		"two headers":                            {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4", "198.51.100.1"}, want: "198.51.100.1"},
 		"nonsense ends it":                       {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"198.51.100.1, unknown"}, want: "10.1.1.1"},
+		"proxies that say ports":                 {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4, 198.51.100.1:4711, 10.2.2.2:80"}, want: "198.51.100.1"},
+		"and IPv6":                               {proxies: proxies, peer: "10.1.1.1:1", forwarded: []string{"1.2.3.4, [2001:db8::7]:4711, [fd00::2]"}, want: "2001:db8::7"},
 		"our proxy says nothing":                 {proxies: proxies, peer: "10.1.1.1:1", want: "10.1.1.1"},
 		"IPv6":                                   {proxies: proxies, peer: "[fd00::1]:1", forwarded: []string{"2001:db8::7"}, want: "2001:db8::7"},
 		"IPv4 in IPv6 clothing":                  {proxies: proxies, peer: "[::ffff:10.1.1.1]:1", forwarded: []string{"::ffff:198.51.100.1"}, want: "198.51.100.1"},
@@ -890,5 +897,42 @@ func BenchmarkHouse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.ServeHTTP(nothing{http.Header{}}, req)
+	}
+}
+
+// People type its address: it belongs to the OAuth face, and what goes wrong there is told to them and not to a program.
+func TestActivateIsAPageOfTheOAuthFace(t *testing.T) {
+	named := func(name string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, name) }
+	}
+	var oauthFace http.HandlerFunc = named("oauth")
+	r := newRig(t, func(c *Config) {
+		c.OAuth = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { oauthFace(w, req) })
+		c.Pages = named("pages")
+	})
+	for path, want := range map[string]string{"/activate": "oauth", "/activate/": "pages", "/activated": "pages", "/login/begin": "oauth", "/login/cancel": "oauth", "/account": "pages"} {
+		if got := text(t, r.do(request(http.MethodGet, path))); got != want {
+			t.Errorf("%s is answered by %q, want %q", path, got, want)
+		}
+	}
+	if got := r.do(request(http.MethodGet, "/activate", "Origin", "https://app.example")); got.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("S-42: other sites may read it: %v", got.Header)
+	}
+	got := r.do(request(http.MethodTrace, "/activate", "Accept-Language", "de"))
+	if body := text(t, got); got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(body, "unterstützt die HTTP-Methode nicht") {
+		t.Errorf("%d %s: %s", got.StatusCode, got.Header.Get("Content-Type"), body)
+	}
+	oauthFace = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, "<p>That code is not right")
+	}
+	if got := r.do(request(http.MethodPost, "/activate")); got.StatusCode != http.StatusBadRequest || text(t, got) != "<p>That code is not right" {
+		t.Errorf("what the face says does not stand: %d", got.StatusCode)
+	}
+	oauthFace = func(http.ResponseWriter, *http.Request) { panic("oh") }
+	got = r.do(request(http.MethodGet, "/activate", "Accept-Language", "fr"))
+	if body := text(t, got); got.StatusCode != http.StatusInternalServerError || !strings.Contains(body, "Erreur interne") || strings.Contains(body, "oh") {
+		t.Errorf("S-51: %d %s", got.StatusCode, body)
 	}
 }

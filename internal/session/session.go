@@ -16,7 +16,6 @@ import (
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/limit"
-	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -158,111 +157,4 @@ func (s *Sessions) Ticket(one store.Session) secret.Text {
 func (s *Sessions) Tells(one store.Session, ticket secret.Text) bool {
 	want := secret.DigestOf(secret.SessionValue, s.Ticket(one).Reveal())
 	return one.ID != "" && want.Equal(secret.DigestOf(secret.SessionValue, ticket.Reveal()))
-}
-
-// How applications are told: one call at a time may take so long, and who did not take it is called again later, each
-// time twice as late.
-const (
-	callTime  = 5 * time.Second
-	lease     = time.Minute
-	atOnce    = 20
-	firstWait = 2 * time.Second
-)
-
-// A logoutToken is the claims of what an application is told (OpenID Connect Back-Channel Logout 2.4).
-type logoutToken struct {
-	Issuer   string         `json:"iss"`
-	Audience oauth.ClientID `json:"aud"`
-	Issued   int64          `json:"iat"`
-	Expires  int64          `json:"exp"`
-	ID       string         `json:"jti"`
-	Events   map[string]any `json:"events"`
-	Subject  ident.UserID   `json:"sub"`
-	Session  string         `json:"sid"`
-}
-
-const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
-
-// Tell tells applications of sessions that ended, until nothing is due.
-func (s *Sessions) Tell(ctx context.Context) error {
-	for {
-		now := s.Now().UTC()
-		due, err := s.due(ctx, now)
-		if err != nil || len(due) == 0 {
-			return err
-		}
-		for _, l := range due {
-			if err := s.tell(ctx, l, now); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// due looks before it leases: nearly always there is nothing, and looking costs nobody a commit.
-func (s *Sessions) due(ctx context.Context, now time.Time) (all []store.Logout, err error) {
-	waiting := false
-	err = s.Store.View(ctx, func(tx store.Tx) error {
-		waiting, err = tx.LogoutsDue(ctx, now)
-		return err
-	})
-	if err != nil || !waiting {
-		return nil, err
-	}
-	err = s.Store.Update(ctx, func(tx store.Tx) error {
-		all, err = tx.LeaseLogouts(ctx, now, now.Add(lease), atOnce)
-		return err
-	})
-	return all, err
-}
-
-func (s *Sessions) tell(ctx context.Context, l store.Logout, now time.Time) error {
-	var client oauth.Client
-	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
-		client, err = tx.Client(ctx, l.Client)
-		return err
-	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	if client.BackChannelLogout == "" || client.Disabled {
-		return s.settle(ctx, l.ID, nil)
-	}
-	failed := s.call(ctx, client, l, now)
-	ev := audit.Event{Type: audit.LogoutTold, At: now, OK: failed == nil, User: string(l.User), Client: string(l.Client), Target: l.Session}
-	if failed == nil {
-		return s.settle(ctx, l.ID, &ev)
-	}
-	s.Log.WarnContext(ctx, "session: an application was not told of a logout", "client", string(l.Client), "attempt", l.Attempts+1, "error", failed)
-	next := now.Add(firstWait << min(l.Attempts, 10))
-	if next.Before(l.Ends) {
-		return s.Store.Update(ctx, func(tx store.Tx) error { return tx.PostponeLogout(ctx, l.ID, next) })
-	}
-	ev.Type, ev.Reason = audit.LogoutNotTold, "given up after an hour"
-	return s.settle(ctx, l.ID, &ev)
-}
-
-func (s *Sessions) call(ctx context.Context, client oauth.Client, l store.Logout, now time.Time) error {
-	token, err := s.Sign(ctx, logoutToken{
-		Issuer: s.Issuer(l.Server), Audience: l.Client, Issued: now.Unix(), Expires: now.Add(2 * time.Minute).Unix(), ID: "LO." + ident.NewID(""),
-		Events: map[string]any{logoutEvent: struct{}{}}, Subject: l.User, Session: l.Session,
-	})
-	if err != nil {
-		return err
-	}
-	ctx, end := context.WithTimeout(ctx, callTime)
-	defer end()
-	return s.Post(ctx, client.BackChannelLogout, token)
-}
-
-func (s *Sessions) settle(ctx context.Context, id string, ev *audit.Event) error {
-	return s.Store.Update(ctx, func(tx store.Tx) error {
-		if err := tx.DropLogout(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		if ev == nil {
-			return nil
-		}
-		return tx.Record(ctx, *ev)
-	})
 }

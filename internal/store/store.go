@@ -539,7 +539,7 @@ type Grants interface {
 	// RevokeToken refuses one access token until it expires by itself.
 	RevokeToken(ctx context.Context, jti string, expires time.Time) error
 	// TokenHolder answers userinfo and introspection in one read: the user, unless the token or its grant is
-	// revoked or the grant is gone (ErrSpent), or the user is (ErrNotFound). Without a user, for a token that a
+	// revoked or the grant is gone or another user's (ErrSpent), or the user is (ErrNotFound). Without a user, for a token that a
 	// client has by itself, it is the same of token and grant, and nobody is returned.
 	TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error)
 	// TokenHolderAndPhone tells beside it the number that the user has proved to hold, empty if there is none, in the

@@ -20,12 +20,14 @@ func (a accounts) Profile(ctx context.Context, session string) (signin.Profile, 
 	return signin.Profile{Name: p.Name, Username: p.Login, Email: p.Email, Phone: p.Phone, Zone: p.Zone, PasswordMin: p.Least, Fresh: p.Fresh}, told(err)
 }
 
-func (a accounts) ChangePassword(ctx context.Context, session, current, next string) error {
-	return told(a.Accounts.ChangePassword(ctx, session, secret.Text(current), secret.Text(next)))
+func (a accounts) ChangePassword(ctx context.Context, session, current, next string) (string, error) {
+	value, err := a.Accounts.ChangePassword(ctx, session, secret.Text(current), secret.Text(next))
+	return value.Reveal(), told(err)
 }
 
-func (a accounts) RemovePhone(ctx context.Context, session string) error {
-	return told(a.Accounts.RemovePhone(ctx, session))
+func (a accounts) RemovePhone(ctx context.Context, session string) (string, error) {
+	value, err := a.Accounts.RemovePhone(ctx, session)
+	return value.Reveal(), told(err)
 }
 
 func (a accounts) Sessions(ctx context.Context, session string) ([]signin.SessionInfo, error) {

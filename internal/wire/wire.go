@@ -156,7 +156,8 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		Hosted: true, Engine: server.Local{Handler: house}, URL: p.Origin + "/signin", Keys: [][32]byte{[32]byte(p.Keys.MAC(secret.MACPages))},
 		Logger: p.Log, Now: p.Now,
 		Account: accounts{account.New(account.Config{Store: p.Store, Engine: signIn, Browsers: h.sessions, Now: p.Now})},
-		Visitor: func(r *http.Request) (string, bool) { return h.op.Visitor(r) }, SignIn: accountSignIn, ChangePhone: op.AccountPhone("/account/phone"),
+		Visitor: func(r *http.Request) (string, bool) { return h.op.Visitor(r) }, Renew: func(w http.ResponseWriter, value string) { h.op.Renew(w, secret.Text(value)) },
+		SignIn: accountSignIn, ChangePhone: op.AccountPhone("/account/phone"),
 	})
 	if err != nil {
 		return nil, err
@@ -165,6 +166,7 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 		SignIn: func(w http.ResponseWriter, r *http.Request, to op.Handoff) error {
 			return hosted.Begin(w, r, signin.Handoff{
 				InteractionHandle: to.Interaction.Reveal(), AppName: to.AppName, Username: to.Username, Target: to.Target, Language: to.Languages,
+				Back: to.Back,
 			})
 		},
 		Store: p.Store, Keys: ring, Secrets: p.Keys, Engine: signIn, Sessions: h.sessions, Origin: p.Origin, Now: p.Now, Log: p.Log,
@@ -175,8 +177,9 @@ func Build(ctx context.Context, p Parts) (*House, error) {
 	pages := http.NewServeMux()
 	pages.Handle("/signin", hosted)
 	pages.Handle("/signin/", hosted)
-	pages.Handle("/account", hosted)
-	pages.Handle("/account/", hosted)
+	account := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hosted.ServeHTTP(w, h.op.OnDevice(r)) })
+	pages.Handle("/account", account)
+	pages.Handle("/account/", account)
 	if p.Pages != nil {
 		more, err := p.Pages(house)
 		if err != nil {

@@ -3,8 +3,11 @@
   "use strict";
 
   // One click, one request. The button stays focusable and says that it is busy; a page that comes back from the
-  // browser's cache is read again, because it may be out of date.
+  // browser's cache is read again, because it may be out of date. A page that is still here after ten seconds was
+  // stopped, or its answer was lost, and nobody tells us: then the form may be sent again. Should the first one have arrived
+  // after all, the server answers both alike.
   const sent = new WeakSet();
+  const again = 10_000;
   document.addEventListener("submit", (event) => {
     if (sent.has(event.target)) {
       event.preventDefault();
@@ -16,6 +19,11 @@
       button.classList.add("sending");
       button.setAttribute("aria-busy", "true");
     }
+    setTimeout(() => {
+      sent.delete(event.target);
+      button?.classList.remove("sending");
+      button?.removeAttribute("aria-busy");
+    }, again);
   });
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"slices"
 
 	"github.com/pressly/goose/v3"
 
@@ -119,4 +120,17 @@ func PutRawState(ctx context.Context, stx store.Tx, h flow.Handle, format int, p
 	t := stx.(*tx)
 	return present(t.exec(ctx, `UPDATE flows SET format = $2, state = $3 WHERE handle = $1`,
 		args{h[:], int64(format), t.sealState(h, plain)}))
+}
+
+// PlanOf is what SQLite would do to find the rows of a table that have ended.
+func PlanOf(ctx context.Context, stx store.Tx, table string) (plan string, err error) {
+	i := slices.IndexFunc(swept, func(s sweeping) bool { return s.table == table })
+	err = stx.(*tx).each(ctx, `EXPLAIN QUERY PLAN `+swept[i].find(), args{int64(1), int64(1)}, func(rows *sql.Rows) error {
+		var id, parent, unused int
+		var detail string
+		err := rows.Scan(&id, &parent, &unused, &detail)
+		plan += detail + "\n"
+		return err
+	})
+	return plan, err
 }

@@ -156,8 +156,9 @@ func (t *tx) RevokeToken(ctx context.Context, jti string, expires time.Time) err
 }
 
 // over tells of a token ($3) and its grant ($2) whether either was revoked. A grant that is not there counts as
-// revoked: no token outlives its grant, so somebody removed it.
-const over = `coalesce((SELECT revoked FROM grants WHERE id = $2), TRUE) OR EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)`
+// revoked: no token outlives its grant, so somebody removed it. One of somebody else than the token says ($1) is not
+// there either.
+const over = `coalesce((SELECT revoked FROM grants WHERE id = $2 AND user_id = $1), TRUE) OR EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)`
 
 // TokenHolder is one statement, because it stands in the way of every userinfo request.
 func (t *tx) TokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, jti string) (ident.User, error) {
@@ -184,7 +185,7 @@ func (t *tx) tokenHolder(ctx context.Context, u ident.UserID, g oauth.GrantID, j
 	a := args{string(u), string(g), jti}
 	var err error
 	if u == "" {
-		err = t.one(ctx, `SELECT (`+over+`) AND $1 = ''`, a, &refused)
+		err = t.one(ctx, `SELECT `+over, a, &refused)
 	} else {
 		err = t.one(ctx, `SELECT `+userColumns+`, `+over+more+` FROM users`+from+` WHERE id = $1`, a, append(append(userInto(&holder), &refused), into...)...)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey.dev/internal/store"
 	"latchkey.dev/internal/store/sqlite"
 	"latchkey.dev/internal/store/sqlstore"
 	"latchkey.dev/internal/store/storetest"
@@ -73,6 +74,23 @@ func expands(migration string) (complaints []string) {
 		}
 	}
 	return complaints
+}
+
+// Sweeping looks once a minute for what has ended, among everything that has not.
+func TestS86_WhatHasEndedIsFoundByAnIndex(t *testing.T) {
+	db, _ := begun(t)
+	for _, table := range []string{"sessions", "logouts", "grants", "refreshes"} {
+		err := db.View(ctx, func(tx store.Tx) error {
+			plan, err := sqlstore.PlanOf(ctx, tx, table)
+			if !strings.Contains(plan, "USING") || !strings.Contains(plan, "INDEX "+table+"_by_end") {
+				t.Errorf("%s: %s", table, plan)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestS84_MigrationsAreShownTriedAndResumed(t *testing.T) {

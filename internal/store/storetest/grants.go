@@ -211,6 +211,15 @@ var grants = map[string]func(*testing.T, store.DB){
 			write(t, db, func(tx store.Tx) error { return tx.RevokeToken(ctx, "jti1", now.Add(time.Hour)) })
 		}
 		write(t, db, func(tx store.Tx) error { return tx.RevokeGrant(ctx, "oar2") })
+		aUser(t, db, "00u2", "bob")
+		for id, revoked := range map[oauth.GrantID]bool{"oar4": false, "oar5": true} {
+			own := aGrant(id)
+			own.User = ""
+			write(t, db, func(tx store.Tx) error { return tx.AddGrant(ctx, own) })
+			if revoked {
+				write(t, db, func(tx store.Tx) error { return tx.RevokeGrant(ctx, id) })
+			}
+		}
 		for name, c := range map[string]struct {
 			u    ident.UserID
 			g    oauth.GrantID
@@ -222,9 +231,12 @@ var grants = map[string]func(*testing.T, store.DB){
 			"a token of a revoked grant":      {"00u1", "oar2", "jti3", store.ErrSpent},
 			"a token of a grant that is gone": {"00u1", "oar3", "jti3", store.ErrSpent},
 			"a token of a user who is gone":   {"00u9", "oar1", "jti2", store.ErrNotFound},
-			"a client's own":                  {"", "oar1", "jti2", nil},
-			"a client's own, revoked":         {"", "oar1", "jti1", store.ErrSpent},
-			"a client's own, the grant too":   {"", "oar2", "jti2", store.ErrSpent},
+			"a token of another's grant":      {"00u2", "oar1", "jti2", store.ErrSpent},
+			"a user's, of a client's grant":   {"00u1", "oar4", "jti2", store.ErrSpent},
+			"a client's own":                  {"", "oar4", "jti2", nil},
+			"a client's own, revoked":         {"", "oar4", "jti1", store.ErrSpent},
+			"a client's own, the grant too":   {"", "oar5", "jti2", store.ErrSpent},
+			"nobody's, of a user's grant":     {"", "oar1", "jti2", store.ErrSpent},
 			"a client's own, the grant gone":  {"", "oar3", "jti2", store.ErrSpent},
 		} {
 			if err := holder(db, c.u, c.g, c.jti); !errors.Is(err, c.want) {
