@@ -1258,7 +1258,7 @@ func TestS40_OurOwnPagesAskForTheRest(t *testing.T) {
 
 // Whoever opens the page begins a sign-in, so it counts like one.
 func TestS52_OurOwnPagesAreCounted(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	var counted []string
 	ok := true
 	h.api.Count = func(_ context.Context, what string) (limit.Reading, error) {
@@ -1285,7 +1285,7 @@ func TestS52_OurOwnPagesAreCounted(t *testing.T) {
 
 // The browser in which somebody signed in on our pages is known when it comes to the account pages (S-27).
 func TestS27_TheBrowserIsADevice(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	b := h.tab()
 	b.enter(appID)
 	device := func(cookie string) signin.Device {
@@ -1323,7 +1323,7 @@ func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
 // The pages let their forms lead to the application. What a policy cannot name is allowed by its scheme, and is no reason to
 // let nobody in.
 func TestS43_WhereASignInLeads(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	for redirect, want := range map[string]string{
 		"https://app.example:8443/cb": "https://app.example:8443", "http://my_app:3000/cb": "http:", "http://[::1]:3000/cb": "http:", "https://app.example:/cb": "https:",
 		"https://a;script-src/cb": "https:", "com.example.app:/cb": "com.example.app:",

@@ -58,7 +58,7 @@ func TestPagesSpeakTheLanguageOfTheirPerson(t *testing.T) {
 
 // Who was spoken to in German at the sign-in is not said goodbye to in English.
 func TestPagesSpeakWhatTheApplicationAsksFor(t *testing.T) {
-	h := newHosted(t, onSQLite(t))
+	h := newHosted(t, open(t))
 	h.lang = "fr"
 	b := h.tab()
 	b.enter(appID)

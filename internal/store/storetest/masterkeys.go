@@ -197,7 +197,7 @@ var masterKeys = map[string]func(*testing.T, Home){
 		if err := db.(store.MasterKeys).SealWith(ctx, idOf(2)); err != nil {
 			t.Fatal(err)
 		}
-		stop := make(chan struct{})
+		stop, all := make(chan struct{}), make(chan struct{}) // all: have been changed once
 		var writing sync.WaitGroup
 		writing.Go(func() { // somebody changes what is being sealed anew
 			for n := 1; ; n++ {
@@ -213,8 +213,12 @@ var masterKeys = map[string]func(*testing.T, Home){
 						t.Error(err)
 					}
 				}
+				if n == 1 {
+					close(all)
+				}
 			}
 		})
+		<-all
 		var r store.Resealing
 		for range 5 { // broken off, and all that it knew is lost
 			var err error
