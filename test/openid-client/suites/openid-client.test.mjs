@@ -193,6 +193,7 @@ describe('front-channel logout', () => {
     const back = await person.visit(oidc.buildEndSessionUrl(config, { id_token_hint: tokens.id_token, post_logout_redirect_uri: signedOut, state }));
     assert.equal(back.pathname, '/signed-out');
     assert.equal(back.searchParams.get('state'), state);
+    await person.page.waitForURL((url) => url.pathname === '/signed-out'); // the page went on by itself: let it be there
     const frame = { method: 'GET', to: 'iframe', iss: server.env.ISSUER, sid };
     assert.deepEqual(loaded.filter(({ pathname }) => pathname !== '/favicon.ico').sort((a, b) => a.pathname.localeCompare(b.pathname)), [
       { ...frame, pathname: '/also' }, { ...frame, pathname: '/front', of: 'us' },
