@@ -380,13 +380,13 @@ func TestS04_AnAccountOpensToWhoHasShownAllOfIt(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.shown(t, "sesB", flow.Proof{Kind: ident.Password, Method: ident.MethodPassword, At: began})
 		for name, f := range map[string]func() error{
-			"profile":   func() error { _, err := h.Profile(h.ctx, "sesB"); return err },
-			"sessions":  func() error { _, err := h.Sessions(h.ctx, "sesB"); return err },
-			"sign-ins":  func() error { _, err := h.SignIns(h.ctx, "sesB"); return err },
-			"password":  func() error { _, err := h.ChangePassword(h.ctx, "sesB", right, next); return err },
-			"phone":     func() error { _, err := h.RemovePhone(h.ctx, "sesB"); return err },
-			"end one":   func() error { return h.EndSession(h.ctx, "sesB", "sesA") },
-			"end all":   func() error { return h.EndSessions(h.ctx, "sesB") },
+			"profile":  func() error { _, err := h.Profile(h.ctx, "sesB"); return err },
+			"sessions": func() error { _, err := h.Sessions(h.ctx, "sesB"); return err },
+			"sign-ins": func() error { _, err := h.SignIns(h.ctx, "sesB"); return err },
+			"password": func() error { _, err := h.ChangePassword(h.ctx, "sesB", right, next); return err },
+			"phone":    func() error { _, err := h.RemovePhone(h.ctx, "sesB"); return err },
+			"end one":  func() error { return h.EndSession(h.ctx, "sesB", "sesA") },
+			"end all":  func() error { return h.EndSessions(h.ctx, "sesB") },
 		} {
 			if err := f(); !errors.Is(err, account.ErrSignedOut) {
 				t.Errorf("%s: %v", name, err)
