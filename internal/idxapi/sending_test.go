@@ -13,6 +13,7 @@ import (
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/store"
+	"latchkey.dev/internal/store/storetest"
 )
 
 // from makes all further requests come from an address.
@@ -35,18 +36,10 @@ func numberOf(block, i int) string { return fmt.Sprintf("+1202%03d%04d", 200+blo
 func (h *house) happened(t *testing.T, what audit.Type) int {
 	t.Helper()
 	n := 0
-	err := h.db.View(t.Context(), func(tx store.Tx) error {
-		n = 0
-		events, _, err := tx.Events(t.Context(), 0, 10_000)
-		for _, e := range events {
-			if e.Type == what {
-				n++
-			}
+	for _, e := range storetest.Events(t, h.db) {
+		if e.Type == what {
+			n++
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return n
 }

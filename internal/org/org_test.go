@@ -126,14 +126,7 @@ func user(t testing.TB, o *org.Org, login string, groups ...string) org.Person {
 // events are the types of what was recorded.
 func events(t testing.TB, o *org.Org) (all []audit.Event) {
 	t.Helper()
-	err := o.Store.View(ctx, func(tx store.Tx) (err error) {
-		all, _, err = tx.Events(ctx, 0, 1000)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
+	return storetest.Events(t, o.Store)
 }
 
 func types(all []audit.Event) (names []audit.Type) {
