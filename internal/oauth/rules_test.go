@@ -132,9 +132,14 @@ func TestS57_WhatIsLeftOfAGrant(t *testing.T) {
 		if got, err := by.Narrow(g, by.Client, ""); err != nil || !slices.Equal(got, []string{"openid", "offline_access"}) {
 			t.Errorf("%s, nothing asked: %v, %v", name, got, err)
 		}
+		if got, err := by.Narrow(g, by.Client, "openid email offline_access"); err != nil || !slices.Equal(got, []string{"openid", "offline_access"}) {
+			t.Errorf("%s, asked for all of before: %v, %v", name, got, err)
+		}
 		var e *Error
-		if got, err := by.Narrow(g, by.Client, "openid email"); !errors.As(err, &e) || e.Code != InvalidScope {
-			t.Errorf("%s, asked for it: %v, %v", name, got, err)
+		for _, asked := range []string{"email", "openid phone"} {
+			if got, err := by.Narrow(g, by.Client, asked); !errors.As(err, &e) || e.Code != InvalidScope {
+				t.Errorf("%s, asked for %s: %v, %v", name, asked, got, err)
+			}
 		}
 		if got, err := by.Left(Grant{Scopes: []string{"email"}}, by.Client); !errors.As(err, &e) || e.Code != InvalidScope {
 			t.Errorf("%s, all of it: %v, %v", name, got, err)

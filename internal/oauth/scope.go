@@ -102,7 +102,9 @@ func (s Server) Left(g Grant, c Client) ([]string, error) {
 }
 
 // Narrow judges the scope of a refresh request: nothing means all that is left of the grant, and something means that
-// much and no more (RFC 6749 6). Without offline_access there is nothing to refresh with.
+// much and no more (RFC 6749 6). What was granted and is gone may be asked for: okta-auth-js asks for all that it got with
+// its refresh token, and would be signed out for a scope that somebody took away. It is left out, and the answer says so.
+// Without offline_access there is nothing to refresh with.
 func (s Server) Narrow(g Grant, c Client, asked string) ([]string, error) {
 	left, err := s.Left(g, c)
 	if err != nil || !slices.Contains(left, ScopeOffline) {
@@ -116,9 +118,13 @@ func (s Server) Narrow(g Grant, c Client, asked string) ([]string, error) {
 		return nil, err
 	}
 	for _, name := range scopes {
-		if !slices.Contains(left, name) {
-			return nil, &Error{InvalidScope, "The requested scope goes beyond what was granted, or what is left of that."}
+		if !slices.Contains(g.Scopes, name) {
+			return nil, &Error{InvalidScope, "The requested scope goes beyond what was granted."}
 		}
+	}
+	scopes = slices.DeleteFunc(scopes, func(name string) bool { return !slices.Contains(left, name) })
+	if len(scopes) == 0 {
+		return nil, &Error{InvalidScope, "Nothing is left of what was asked for."}
 	}
 	return scopes, nil
 }
