@@ -21,11 +21,20 @@ func (c configCheck) Run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, doubt := range settings.Doubts() {
+	for _, doubt := range doubts(settings) {
 		fmt.Fprintf(out, "%s: %s\n", c.Config, doubt)
 	}
 	_, err = fmt.Fprintf(out, "%s is good.\n", c.Config)
 	return err
+}
+
+// doubts are what may be forgotten, and what does not fit this machine.
+func doubts(settings config.Config) []string {
+	all := settings.Doubts()
+	if _, doubt := fitted(settings); doubt != "" {
+		all = append(all, doubt)
+	}
+	return all
 }
 
 type configPrintDefault struct{}

@@ -45,10 +45,7 @@ func (c devCommand) Run(ctx context.Context, out io.Writer) error {
 	if err := settings.Check(); err != nil {
 		return err
 	}
-	settings, err := fitted(settings)
-	if err != nil {
-		return err
-	}
+	settings, _ = fitted(settings)
 	level := slog.LevelWarn
 	if c.Verbose {
 		level = slog.LevelInfo

@@ -19,15 +19,16 @@ const (
 // cores are those that we may use, before [fitRuntime] doubles what the runtime says.
 var cores = runtime.GOMAXPROCS(0)
 
-// fitted returns settings with what depends on the machine filled in. More than two hashes for a core make everybody wait
-// for all of them (S-01).
-func fitted(c config.Config) (config.Config, error) {
-	if c.Hashes > 2*cores {
-		return c, fmt.Errorf("hashes: %d is more than two for each of the %d cores that we may use here", c.Hashes, cores)
+// fitted returns settings with what depends on the machine filled in, and what to doubt about it. More than two hashes for
+// a core make everybody wait for all of them (S-01); a container that gets fewer cores than before starts all the same.
+func fitted(c config.Config) (config.Config, string) {
+	doubt, most := "", 2*cores
+	if c.Hashes > most {
+		doubt = fmt.Sprintf("hashes: %d is more than two for each core that we may use here: there are %d at once", c.Hashes, most)
 	}
-	c.Hashes = cmp.Or(c.Hashes, cores)
+	c.Hashes = min(cmp.Or(c.Hashes, cores), most)
 	c.Limits.Requests.AtOnce = cmp.Or(c.Limits.Requests.AtOnce, 256*cores)
-	return c, nil
+	return c, doubt
 }
 
 // fitRuntime fits the Go runtime to a program whose work is to hash passwords, 19 MiB and some 20 ms of a

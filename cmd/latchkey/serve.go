@@ -29,15 +29,17 @@ func (c serveCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if settings, err = fitted(settings); err != nil {
-		return err
-	}
+	doubtful := doubts(settings)
+	settings, _ = fitted(settings)
 	seen, err := newWatch(ctx, settings)
 	if err != nil {
 		return err
 	}
 	defer seen.close()
 	log := seen.log
+	for _, doubt := range doubtful {
+		log.WarnContext(ctx, doubt)
+	}
 	keys, err := openKeys(ctx, settings.Keys)
 	if err != nil {
 		return err
@@ -73,9 +75,6 @@ func serve(ctx context.Context, settings config.Config, listener net.Listener, d
 	secure, err := tlsOf(settings, db, log)
 	if err != nil {
 		return err
-	}
-	for _, doubt := range settings.Doubts() {
-		log.WarnContext(ctx, doubt)
 	}
 	log.InfoContext(ctx, "serving", "origin", settings.Origin, "listen", listener.Addr().String())
 	fmt.Fprintf(out, "Latchkey serves %s on %s.\n", settings.Origin, listener.Addr())
