@@ -300,8 +300,8 @@ var catalogue = map[Key][4]string{
 	DeviceWarning: {
 		"Continue only if the device is in front of you and you began this yourself.",
 		"Machen Sie nur weiter, wenn das Gerät vor Ihnen steht und Sie dies selbst begonnen haben.",
-		"Ne continuez que si l’appareil est devant vous et si vous avez commencé vous-même.",
-		"Continúe solo si tiene el dispositivo delante y ha empezado usted mismo.",
+		"Ne continuez que si l’appareil est devant vous et si c’est vous qui avez commencé.",
+		"Continúe solo si tiene el dispositivo delante y lo ha empezado usted.",
 	},
 	DeviceDeny: {"Deny", "Ablehnen", "Refuser", "Rechazar"},
 	DeviceOut: {

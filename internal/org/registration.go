@@ -196,7 +196,7 @@ func (o *Org) ChangeRegistration(ctx context.Context, id oauth.ClientID, access 
 				return nil, err
 			}
 		}
-		if a.FrontChannelLogout != have.FrontChannelLogout {
+		if a.FrontChannelLogout != have.FrontChannelLogout || !slices.Equal(a.RedirectURIs, have.RedirectURIs) {
 			if err := ownPage(a); err != nil {
 				return nil, err
 			}
