@@ -180,6 +180,35 @@ func TestS65_AnApplicationThatIsAwayHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// counting counts the commits of a database.
+type counting struct {
+	store.DB
+	commits int
+}
+
+func (c *counting) Update(ctx context.Context, f func(store.Tx) error) error {
+	c.commits++
+	return c.DB.Update(ctx, f)
+}
+
+// What an application that is away has missed is put off in one piece, however much it is.
+func TestS65_AnApplicationThatIsAwayCostsFewCommits(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.end(t, "0oa1away", 100)
+		h.post = func(context.Context, string) error { return errors.New("no answer") }
+		db := &counting{DB: h.db}
+		h.db = db
+		if h.tell(t); db.commits != 3 { // to take some in hand, to put off what was tried, and all else
+			t.Errorf("%d commits", db.commits)
+		}
+		h.advance(time.Minute - time.Microsecond)
+		h.tell(t)
+		if calls, _ := h.calls("0oa1away"); calls != 2 { // the one that was tried is tried again
+			t.Errorf("it was called %d times", calls)
+		}
+	})
+}
+
 // Applications are called side by side: one that keeps its caller waiting is not waited for by the others.
 func TestS65_ApplicationsAreToldSideBySide(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
