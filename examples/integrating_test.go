@@ -74,13 +74,19 @@ func TestJava(t *testing.T) {
 
 func run(t *testing.T, dir string, env []string, name string, arg ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, arg...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	out, err := cmd.CombinedOutput()
+	out, err := ran(t, dir, env, name, arg...)
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", filepath.Base(name), err, out)
 	}
-	return string(out)
+	return out
+}
+
+// ran is run for what may fail.
+func ran(t *testing.T, dir string, env []string, name string, arg ...string) (string, error) {
+	cmd := exec.CommandContext(t.Context(), name, arg...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // devTLS runs latchkey dev --tls for the test, and returns its env file.

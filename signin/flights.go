@@ -9,8 +9,8 @@ import (
 )
 
 // flights makes the same form, sent twice by an impatient finger, one answer: the second waits for the first and is told
-// the same. Every page that is drawn carries a number of its own, so the same means the same form on the same page. Without it a second wrong code would cost a try, and redeeming a code twice would revoke the first tokens
-// (S-56). It covers one process; across several the engine's own rules hold.
+// the same. Every page that is drawn carries a number of its own, so the same means the same form on the same page. Without
+// it a second wrong code would cost a try, and redeeming a code twice would revoke the first tokens (S-56). It covers one process; across several the engine's own rules hold.
 type flights struct {
 	mu    sync.Mutex
 	going map[string]*flight
@@ -22,8 +22,9 @@ type flight struct {
 	recorder
 }
 
-// linger is how long a landed answer is repeated. It is as long as the engine repeats the very same success (S-23).
-const linger = 10 * time.Second
+// linger is how long a landed answer is repeated. It is clearly longer than signin.js holds the form back: whoever clicks
+// again as soon as that lets them must not pay a second try for a wrong code.
+const linger = 30 * time.Second
 
 // once writes what do writes, and runs do only if the same is not under way or just done.
 func (f *flights) once(key string, w http.ResponseWriter, do func(http.ResponseWriter)) {

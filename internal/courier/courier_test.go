@@ -1,6 +1,7 @@
 package courier
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -87,6 +88,30 @@ func TestS72_AddressesStayOutOfErrors(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "marker") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// Who hands a logout token over has to know whether there was an answer, and no more than that.
+func TestS65_ANoIsToldFromNoAnswer(t *testing.T) {
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("logout_token") != "marker" {
+			t.Errorf("the token is %q", r.FormValue("logout_token"))
+		}
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+	}))
+	for _, status = range []int{200, 204, 202, 302, 400, 500, 503} {
+		err := NewHerald().Post(t.Context(), server.URL+"/out", "marker")
+		refused, ok := errors.AsType[*Refused](err)
+		if yes := status == 200 || status == 204; yes != (err == nil) || !yes && (!ok || refused.Status != status) {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	server.Close()
+	err := NewHerald().Post(t.Context(), server.URL+"/out", "marker")
+	if _, ok := errors.AsType[*Refused](err); err == nil || ok || strings.Contains(err.Error(), "marker") {
+		t.Errorf("nobody there: %v", err)
 	}
 }
 

@@ -24,7 +24,15 @@ func NewHerald() *Herald {
 	}}
 }
 
-// Post hands a logout token over (OpenID Connect Back-Channel Logout 1.0 2.5). The token is not in the error.
+// Refused is an application's answer that is no yes. It is there, then, and may take what else it is told.
+type Refused struct{ Status int }
+
+func (r *Refused) Error() string {
+	return fmt.Sprintf("courier: the application answered %d", r.Status)
+}
+
+// Post hands a logout token over (OpenID Connect Back-Channel Logout 1.0 2.5), or fails as [Refused] where there was an
+// answer. The token is not in the error.
 func (h *Herald) Post(ctx context.Context, to, logoutToken string) error {
 	body := url.Values{"logout_token": {logoutToken}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(body))
@@ -39,7 +47,7 @@ func (h *Herald) Post(ctx context.Context, to, logoutToken string) error {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("courier: the application answered %d", resp.StatusCode)
+		return &Refused{resp.StatusCode}
 	}
 	return nil
 }

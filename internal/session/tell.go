@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/courier"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/store"
@@ -16,7 +17,8 @@ import (
 
 // How applications are told: a call may take so long, and who did not take it is called again later, each time twice as
 // late. So many notices are taken in hand at once. Their applications are called side by side, and each has a turn to take
-// one after the other, so that all of it is over long before the lease is, and nobody else tells the same meanwhile.
+// one after the other, so that all of it is over long before the lease is, and nobody else tells the same meanwhile. What
+// is left of a turn is given back, and goes on in the next round.
 const (
 	callTime  = 5 * time.Second
 	turn      = 2 * callTime
@@ -39,82 +41,98 @@ type logoutToken struct {
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-// Tell tells applications of sessions that ended, until nothing is due. One that does not answer, or takes its time, holds
-// up nobody else: all that it is still to be told waits until the lease is over.
+// Tell tells applications of sessions that ended, until nothing is due. Each has its turn, and all of them have theirs side
+// by side: one that does not answer, or takes its time, holds up nobody else. One that does not answer is asked no more for
+// as long as a lease.
 func (s *Sessions) Tell(ctx context.Context) error {
-	aside := map[oauth.ClientID]bool{}
 	for {
-		due, err := s.due(ctx, s.Now().UTC())
-		if err != nil || len(due) == 0 {
+		// Looking comes before leasing: nearly always there is nothing, and looking costs nobody a commit.
+		now, ids := s.Now().UTC(), []string(nil)
+		err := s.Store.View(ctx, func(tx store.Tx) (err error) {
+			ids, err = tx.LogoutsDue(ctx, now, atOnce)
+			return err
+		})
+		if err != nil || len(ids) == 0 {
 			return err
 		}
-		if err := s.tellAll(ctx, due, aside); err != nil {
+		var due []store.Logout
+		err = s.Store.Update(ctx, func(tx store.Tx) (err error) {
+			due, err = tx.LeaseLogouts(ctx, ids, now, now.Add(lease))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := s.tellAll(ctx, due); err != nil {
 			return err
 		}
 	}
 }
 
-// due looks before it leases: nearly always there is nothing, and looking costs nobody a commit.
-func (s *Sessions) due(ctx context.Context, now time.Time) (all []store.Logout, err error) {
-	waiting := false
-	err = s.Store.View(ctx, func(tx store.Tx) error {
-		waiting, err = tx.LogoutsDue(ctx, now)
-		return err
-	})
-	if err != nil || !waiting {
-		return nil, err
-	}
-	err = s.Store.Update(ctx, func(tx store.Tx) error {
-		all, err = tx.LeaseLogouts(ctx, now, now.Add(lease), atOnce)
-		return err
-	})
-	return all, err
-}
-
-// tellAll tells each application what is due to it, but for those that were set aside before, and adds to them.
-func (s *Sessions) tellAll(ctx context.Context, due []store.Logout, aside map[oauth.ClientID]bool) error {
+// tellAll tells each application what is due to it.
+func (s *Sessions) tellAll(ctx context.Context, due []store.Logout) error {
 	queues := map[oauth.ClientID][]store.Logout{}
 	for _, l := range due {
-		if !aside[l.Client] {
-			queues[l.Client] = append(queues[l.Client], l)
-		}
+		queues[l.Client] = append(queues[l.Client], l)
 	}
 	var (
 		all  sync.WaitGroup
 		mu   sync.Mutex
 		errs []error
 	)
-	for client, queue := range queues {
+	for _, queue := range queues {
 		all.Go(func() {
-			all, err := s.tellOne(ctx, queue)
+			err := s.tellOne(ctx, queue)
 			mu.Lock()
 			defer mu.Unlock()
 			errs = append(errs, err)
-			aside[client] = !all
 		})
 	}
 	all.Wait()
 	return errors.Join(errs...)
 }
 
-// tellOne tells one application, one notice after the other, until it does not answer or its turn is over, and says whether
-// it was told all. What was tried least goes first, so that one notice which it never takes is not in the way of all
-// others for ever.
-func (s *Sessions) tellOne(ctx context.Context, queue []store.Logout) (all bool, err error) {
+// tellOne tells one application, one notice after the other, until it does not answer or its turn is over. What was tried
+// least goes first, so that one notice which it never takes is not in the way of all others for ever.
+func (s *Sessions) tellOne(ctx context.Context, queue []store.Logout) error {
 	slices.SortStableFunc(queue, func(a, b store.Logout) int { return cmp.Compare(a.Attempts, b.Attempts) })
 	began := s.Now()
-	for _, l := range queue {
+	for i, l := range queue {
 		if s.Now().Sub(began) >= turn {
-			return false, nil
+			return s.giveBack(ctx, queue[i:])
 		}
-		if answered, err := s.tell(ctx, l); err != nil || !answered {
-			return false, err
+		answered, err := s.tell(ctx, l)
+		if err != nil {
+			return err
+		}
+		if !answered {
+			return s.setAside(ctx, l.Client)
 		}
 	}
-	return true, nil
+	return nil
 }
 
-// tell makes one call, or finds that there is none to be made, and says whether the application answered.
+// giveBack is for what had no turn: it was not tried, and nothing is wrong with it.
+func (s *Sessions) giveBack(ctx context.Context, untold []store.Logout) error {
+	now := s.Now().UTC()
+	return s.Store.Update(ctx, func(tx store.Tx) error {
+		for _, l := range untold {
+			if err := tx.ReturnLogout(ctx, l, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// setAside lets an application that is away be: what is leased of it waits as it is, and the rest as long from now.
+func (s *Sessions) setAside(ctx context.Context, client oauth.ClientID) error {
+	now := s.Now().UTC()
+	return s.Store.Update(ctx, func(tx store.Tx) error { return tx.HoldLogouts(ctx, client, now, now.Add(lease)) })
+}
+
+// tell makes one call, or finds that there is none to be made, and says whether the application answered. A no is an answer:
+// this notice comes again later, and the others need not wait for it.
 func (s *Sessions) tell(ctx context.Context, l store.Logout) (answered bool, err error) {
 	var client oauth.Client
 	err = s.Store.View(ctx, func(tx store.Tx) (err error) {
@@ -140,12 +158,13 @@ func (s *Sessions) tell(ctx context.Context, l store.Logout) (answered bool, err
 	if failed == nil {
 		return true, s.settle(ctx, l.ID, &ev)
 	}
+	_, answered = errors.AsType[*courier.Refused](failed)
 	s.Log.WarnContext(ctx, "session: an application was not told of a logout", "client", string(l.Client), "attempt", l.Attempts+1, "error", failed)
 	next := s.Now().UTC().Add(firstWait << min(l.Attempts, 10))
 	if !next.Before(l.Ends) {
-		return false, giveUp()
+		return answered, giveUp()
 	}
-	return false, s.Store.Update(ctx, func(tx store.Tx) error { return tx.PostponeLogout(ctx, l.ID, next) })
+	return answered, s.Store.Update(ctx, func(tx store.Tx) error { return tx.PostponeLogout(ctx, l.ID, next) })
 }
 
 func (s *Sessions) call(ctx context.Context, client oauth.Client, l store.Logout, now time.Time) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/courier"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/session"
@@ -179,6 +180,35 @@ func TestS65_AnApplicationThatIsAwayHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// counting counts the commits of a database.
+type counting struct {
+	store.DB
+	commits int
+}
+
+func (c *counting) Update(ctx context.Context, f func(store.Tx) error) error {
+	c.commits++
+	return c.DB.Update(ctx, f)
+}
+
+// What an application that is away has missed is put off in one piece, however much it is.
+func TestS65_AnApplicationThatIsAwayCostsFewCommits(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.end(t, "0oa1away", 100)
+		h.post = func(context.Context, string) error { return errors.New("no answer") }
+		db := &counting{DB: h.db}
+		h.db = db
+		if h.tell(t); db.commits != 3 { // to take some in hand, to put off what was tried, and all else
+			t.Errorf("%d commits", db.commits)
+		}
+		h.advance(time.Minute - time.Microsecond)
+		h.tell(t)
+		if calls, _ := h.calls("0oa1away"); calls != 2 { // the one that was tried is tried again
+			t.Errorf("it was called %d times", calls)
+		}
+	})
+}
+
 // Applications are called side by side: one that keeps its caller waiting is not waited for by the others.
 func TestS65_ApplicationsAreToldSideBySide(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
@@ -247,6 +277,77 @@ func TestS65_NothingIsToldAfterItsEnd(t *testing.T) {
 		h.advance(time.Minute)
 		if h.tell(t); len(h.events(t, audit.LogoutNotTold)) != 2 {
 			t.Error("given up twice")
+		}
+	})
+}
+
+// An application that is slow is told all the same, turn by turn, and others between its turns.
+func TestS65_ASlowApplicationIsToldAll(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.end(t, "0oa1slow", 100)
+		h.advance(time.Second)
+		h.end(t, "0oa2next", 1)
+		h.advance(12 * time.Second)
+		h.end(t, "0oa3later", 1)
+		h.advance(-12 * time.Second)
+		h.post = func(_ context.Context, client string) error {
+			if client == "0oa1slow" {
+				h.advance(550 * time.Millisecond)
+			}
+			return nil
+		}
+		h.tell(t)
+		if calls, sessions := h.calls("0oa1slow"); calls != 100 || sessions != 100 {
+			t.Errorf("the slow one was called %d times about %d sessions", calls, sessions)
+		}
+		slow, before := 0, map[string]int{} // how often the slow one was called before each of the others
+		for _, c := range h.called {
+			if before[c.Client] = slow; c.Client == "0oa1slow" {
+				slow++
+			}
+		}
+		// One is told in the first round, the other in the third: it comes in the second. A turn is good for 19 calls.
+		if n, ok := before["0oa2next"]; !ok || n > 19 {
+			t.Errorf("the next one waited for %d calls of the slow one, told: %v", n, ok)
+		}
+		if n, ok := before["0oa3later"]; !ok || n > 3*19 {
+			t.Errorf("the one that came meanwhile waited for %d calls of the slow one, told: %v", n, ok)
+		}
+	})
+}
+
+// A no is an answer: what an application did not take comes again later, and all else at once.
+func TestS65_ANoIsNotInTheWay(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.end(t, "0oa1picky", 25)
+		h.end(t, "0oa2never", 25)
+		mends := false
+		h.post = func(_ context.Context, client string) error {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if last := h.called[len(h.called)-1]; !mends && (last.Client == "0oa2never" || last.Session == "ses0oa1picky00") {
+				return fmt.Errorf("posting: %w", &courier.Refused{Status: 500})
+			}
+			return nil
+		}
+		h.tell(t)
+		for _, client := range []string{"0oa1picky", "0oa2never"} {
+			if calls, sessions := h.calls(client); calls != 25 || sessions != 25 {
+				t.Errorf("%s was called %d times about %d sessions", client, calls, sessions)
+			}
+		}
+		if n := len(h.events(t, audit.LogoutTold)); n != 24 {
+			t.Errorf("%d were told", n)
+		}
+		mends = true
+		h.tell(t)
+		if n := len(h.events(t, audit.LogoutTold)); n != 24 {
+			t.Errorf("%d were told before their time", n-24)
+		}
+		h.advance(2 * time.Second)
+		h.tell(t)
+		if n := len(h.events(t, audit.LogoutTold)); n != 50 {
+			t.Errorf("%d were told in the end", n)
 		}
 	})
 }

@@ -73,10 +73,14 @@ type Sessions interface {
 	// EndSession ends one; EndSessionsOf all of a user, except perhaps one, and returns how many.
 	EndSession(ctx context.Context, id string, at time.Time) error
 	EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error)
-	// LogoutsDue reports whether somebody is to be told now.
-	LogoutsDue(ctx context.Context, now time.Time) (bool, error)
-	// LeaseLogouts takes up to n that are due until the given time.
-	LeaseLogouts(ctx context.Context, now, until time.Time, n int) ([]Logout, error)
+	// LogoutsDue returns the ids of up to n that are to be told now: the first of each application before the second of any.
+	LogoutsDue(ctx context.Context, now time.Time, n int) ([]string, error)
+	// LeaseLogouts takes those of them until the given time that nobody else took meanwhile.
+	LeaseLogouts(ctx context.Context, ids []string, now, until time.Time) ([]Logout, error)
+	// ReturnLogout makes one that was leased and not tried due again, unless the lease is over and another has it by now.
+	ReturnLogout(ctx context.Context, leased Logout, due time.Time) error
+	// HoldLogouts puts off all that an application is to be told now.
+	HoldLogouts(ctx context.Context, c oauth.ClientID, now, until time.Time) error
 	// PostponeLogout counts an attempt; DropLogout is the end of it, told or given up.
 	PostponeLogout(ctx context.Context, id string, due time.Time) error
 	DropLogout(ctx context.Context, id string) error

@@ -5,7 +5,7 @@
   // One click, one request. The button stays focusable and says that it is busy; a page that comes back from the
   // browser's cache is read again, because it may be out of date. A page that is still here after ten seconds was
   // stopped, or its answer was lost, and nobody tells us: then the form may be sent again. Should the first one have arrived
-  // after all, the server answers both alike.
+  // after all, the server answers both alike: it keeps an answer for three times as long.
   const sent = new WeakSet();
   const again = 10_000;
   document.addEventListener("submit", (event) => {

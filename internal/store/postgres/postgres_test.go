@@ -151,7 +151,8 @@ func TestConnectionsAtMost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for most, want := range map[int]int{0: connections, 1: 1, 3: 3} {
-		dsn := schema(t)
+		// They are idle in transactions for as long as it takes until all are there.
+		dsn := with(t, schema(t), "idle_in_transaction_session_timeout", "2min")
 		db, err := OpenAtMost(ctx, most, dsn, keys, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
@@ -191,7 +192,7 @@ func settled(t *testing.T, dsn string, want int) (n int) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if err := pool.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, t.Name()).Scan(&n); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
 )
@@ -176,24 +177,44 @@ func (t *tx) endSession(ctx context.Context, id string, at time.Time) error {
 	return present(t.exec(ctx, `DELETE FROM sessions WHERE id = $1`, args{id}))
 }
 
-func (t *tx) LogoutsDue(ctx context.Context, now time.Time) (due bool, err error) {
-	err = t.one(ctx, `SELECT EXISTS (SELECT 1 FROM logouts WHERE due <= $1)`, args{micros(now)}, &due)
-	return due, err
+// LogoutsDue reads all that is due, which may be much, but outside of any commit.
+func (t *tx) LogoutsDue(ctx context.Context, now time.Time, n int) (ids []string, err error) {
+	err = t.each(ctx, `SELECT id FROM (SELECT id, due, row_number() OVER (PARTITION BY client_id ORDER BY due, id) AS place FROM logouts WHERE due <= $1) AS waiting
+		ORDER BY place, due, id LIMIT $2`, args{micros(now), int64(n)}, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
 }
 
 // LeaseLogouts moves what it takes into the future by a condition on what it saw, so that two nodes that
-// look at once do not both get it.
-func (t *tx) LeaseLogouts(ctx context.Context, now, until time.Time, n int) ([]store.Logout, error) {
-	var all []store.Logout
-	err := t.each(ctx, `UPDATE logouts SET due = $2 WHERE due <= $1 AND id IN (SELECT id FROM logouts WHERE due <= $1 ORDER BY due LIMIT $3)
-		RETURNING id, session_id, client_id, server, user_id, attempts, due, ends`, args{micros(now), micros(until), int64(n)}, func(rows *sql.Rows) error {
-		var l store.Logout
-		err := rows.Scan(&l.ID, &l.Session, (*string)(&l.Client), &l.Server, (*string)(&l.User), &l.Attempts, timeInto{&l.Due}, timeInto{&l.Ends})
-		all = append(all, l)
-		return err
-	})
-	slices.SortFunc(all, func(a, b store.Logout) int { return cmp.Compare(a.ID, b.ID) })
-	return all, err
+// look at once do not both get it. It takes them by their ids, or those two could wait for each other.
+func (t *tx) LeaseLogouts(ctx context.Context, ids []string, now, until time.Time) (all []store.Logout, err error) {
+	for _, id := range slices.Sorted(slices.Values(ids)) {
+		err := t.each(ctx, `UPDATE logouts SET due = $3 WHERE id = $1 AND due <= $2
+			RETURNING id, session_id, client_id, server, user_id, attempts, due, ends`, args{id, micros(now), micros(until)}, func(rows *sql.Rows) error {
+			var l store.Logout
+			err := rows.Scan(&l.ID, &l.Session, (*string)(&l.Client), &l.Server, (*string)(&l.User), &l.Attempts, timeInto{&l.Due}, timeInto{&l.Ends})
+			all = append(all, l)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (t *tx) ReturnLogout(ctx context.Context, leased store.Logout, due time.Time) error {
+	_, err := t.exec(ctx, `UPDATE logouts SET due = $3 WHERE id = $1 AND due = $2`, args{leased.ID, micros(leased.Due), micros(due)})
+	return err
+}
+
+func (t *tx) HoldLogouts(ctx context.Context, c oauth.ClientID, now, until time.Time) error {
+	_, err := t.exec(ctx, `UPDATE logouts SET due = $3 WHERE client_id = $1 AND due <= $2`, args{string(c), micros(now), micros(until)})
+	return err
 }
 
 func (t *tx) PostponeLogout(ctx context.Context, id string, due time.Time) error {

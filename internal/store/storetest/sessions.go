@@ -124,8 +124,9 @@ var sessions = map[string]func(*testing.T, store.DB){
 		write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, s.ID, end) })
 		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { return tx.EndSession(ctx, s.ID, end) })
 		due := func(at time.Time) (yes bool) {
-			read(t, db, func(tx store.Tx) (err error) {
-				yes, err = tx.LogoutsDue(ctx, at)
+			read(t, db, func(tx store.Tx) error {
+				ids, err := tx.LogoutsDue(ctx, at, 10)
+				yes = len(ids) > 0
 				return err
 			})
 			return yes
@@ -133,7 +134,7 @@ var sessions = map[string]func(*testing.T, store.DB){
 		same(t, []bool{due(now), due(end)}, []bool{false, true})
 		lease := func(at time.Time) (all []store.Logout) {
 			write(t, db, func(tx store.Tx) (err error) {
-				all, err = tx.LeaseLogouts(ctx, at, at.Add(time.Minute), 10)
+				all, err = leaseLogouts(tx, at, 10)
 				return err
 			})
 			return all
@@ -178,13 +179,13 @@ var sessions = map[string]func(*testing.T, store.DB){
 		read(t, db, func(tx store.Tx) error {
 			all, err := tx.Memberships(ctx, "sesC")
 			same(t, all, want)
-			due, e := tx.LogoutsDue(ctx, now.Add(time.Hour))
-			same(t, due, false) // nobody was signed out
+			due, e := tx.LogoutsDue(ctx, now.Add(time.Hour), 10)
+			same(t, len(due), 0) // nobody was signed out
 			return errors.Join(err, e)
 		})
 		write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, "sesC", now) })
 		write(t, db, func(tx store.Tx) error {
-			all, err := tx.LeaseLogouts(ctx, now, now.Add(time.Minute), 10)
+			all, err := leaseLogouts(tx, now, 10)
 			var told []store.Membership
 			for _, l := range all {
 				told = append(told, entered(l.Client, l.Session))
@@ -229,7 +230,7 @@ var sessions = map[string]func(*testing.T, store.DB){
 				t.Errorf("%s ends while an application enters: %v, %v, overtaken: %v", name, one, two, overtaken)
 			}
 			write(t, db, func(tx store.Tx) error {
-				told, err := tx.LeaseLogouts(ctx, now, now.Add(time.Minute), 10)
+				told, err := leaseLogouts(tx, now, 10)
 				if len(told) != 1 {
 					t.Errorf("%s ended: %d are told", name, len(told))
 				}
@@ -277,7 +278,7 @@ var sessions = map[string]func(*testing.T, store.DB){
 		for _, err := range atOnce(20, func(int) error {
 			n := 0
 			err := db.Update(ctx, func(tx store.Tx) error {
-				all, err := tx.LeaseLogouts(ctx, now, now.Add(time.Minute), 10)
+				all, err := leaseLogouts(tx, now, 10)
 				n = len(all)
 				return err
 			})
@@ -292,6 +293,57 @@ var sessions = map[string]func(*testing.T, store.DB){
 		}
 		same(t, got, 1)
 	},
+	"sessions/S-65 logouts are told in turn, given back and held": func(t *testing.T, db store.DB) {
+		write(t, db, func(tx store.Tx) (err error) {
+			for _, m := range []struct {
+				session string
+				client  oauth.ClientID
+				at      time.Time
+			}{{"sesA", "0oa1", now}, {"sesB", "0oa1", now}, {"sesC", "0oa1", now.Add(time.Second)}, {"sesD", "0oa2", now.Add(2 * time.Second)}} {
+				err = errors.Join(err, tx.AddSession(ctx, aSession(m.session, "00u1")), tx.JoinSession(ctx, m.session, store.Membership{Client: m.client, Server: "default", Joined: now}),
+					tx.EndSession(ctx, m.session, m.at))
+			}
+			return err
+		})
+		at := now.Add(time.Minute)
+		due := func(at time.Time, n int) (sessions string) {
+			read(t, db, func(tx store.Tx) error {
+				ids, err := tx.LogoutsDue(ctx, at, n)
+				for _, id := range ids {
+					sessions += id[3:4]
+				}
+				return err
+			})
+			return sessions
+		}
+		same(t, []string{due(at, 10), due(at, 2)}, []string{"ADBC", "AD"})
+
+		var leased []store.Logout
+		write(t, db, func(tx store.Tx) (err error) {
+			leased, err = leaseLogouts(tx, at, 3)
+			return err
+		})
+		same(t, len(leased), 3) // A, B and D, by their ids
+		same(t, due(at, 10), "C")
+		write(t, db, func(tx store.Tx) error {
+			over := leased[1]
+			over.Due = over.Due.Add(-time.Minute) // its lease ended, and another one began
+			return errors.Join(tx.ReturnLogout(ctx, leased[0], at), tx.ReturnLogout(ctx, over, at), tx.ReturnLogout(ctx, store.Logout{ID: "none"}, at))
+		})
+		same(t, due(at, 10), "CA")
+		write(t, db, func(tx store.Tx) error {
+			again, err := leaseLogouts(tx, at, 10)
+			if len(again) != 2 || again[0].ID != leased[0].ID || again[0].Attempts != 0 {
+				t.Errorf("given back: %+v", again)
+			}
+			for _, l := range again {
+				err = errors.Join(err, tx.ReturnLogout(ctx, l, at))
+			}
+			return errors.Join(err, tx.HoldLogouts(ctx, "0oa2", at, at.Add(2*time.Minute)), tx.HoldLogouts(ctx, "0oa1", at, at.Add(2*time.Minute)))
+		})
+		// What somebody has in hand is not held.
+		same(t, []string{due(at, 10), due(at.Add(time.Minute), 10), due(at.Add(2*time.Minute), 10)}, []string{"", "BD", "BDAC"})
+	},
 	"sessions/S-86 what has expired is swept": func(t *testing.T, db store.DB) {
 		write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, aSession("sesA", "00u1")) })
 		if _, err := db.(store.Sweeper).Sweep(ctx, now.Add(2*time.Hour), 10); err != nil {
@@ -299,4 +351,13 @@ var sessions = map[string]func(*testing.T, store.DB){
 		}
 		refused(t, db, store.ErrNotFound, func(tx store.Tx) error { _, err := tx.SessionByID(ctx, "sesA"); return err })
 	},
+}
+
+// leaseLogouts takes up to n that are due for a minute.
+func leaseLogouts(tx store.Tx, at time.Time, n int) ([]store.Logout, error) {
+	ids, err := tx.LogoutsDue(ctx, at, n)
+	if err != nil {
+		return nil, err
+	}
+	return tx.LeaseLogouts(ctx, ids, at, at.Add(time.Minute))
 }

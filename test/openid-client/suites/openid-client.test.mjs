@@ -151,7 +151,7 @@ describe('a public application', () => {
 });
 
 // OpenID Connect Front-Channel Logout 3: the browser loads a page of each application that was entered, which has cookies of
-// its own to end, and only then goes back.
+// its own to end, and only then goes back: the two seconds of our page begin when its frames are loaded, however long that takes.
 describe('front-channel logout', () => {
   let site;
   let loaded;
