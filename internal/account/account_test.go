@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -407,6 +408,47 @@ func TestS40_TwoChangesDoNotUndoEachOther(t *testing.T) {
 		}
 		if h.opens(t, next) != (changed == nil) {
 			t.Errorf("the password: %v", changed)
+		}
+	})
+}
+
+// A counted database knows how often it began a transaction, again if that was sent back to the start.
+type counted struct {
+	store.DB
+	runs atomic.Int32
+}
+
+func (c *counted) Update(ctx context.Context, f func(store.Tx) error) error {
+	return c.DB.Update(ctx, func(tx store.Tx) error { c.runs.Add(1); return f(tx) })
+}
+
+// A sign-in holds its session before it touches grants and counters. So does a change: neither waits in a circle.
+func TestS79_AChangeWaitsForWhoHoldsItsSession(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		count := func(tx store.Tx) error {
+			_, _, err := tx.CountFailure(h.ctx, "00u1mary", ident.Phone, h.clock(), limit.DefaultCodes())
+			return err
+		}
+		h.write(t, count)
+		db := &counted{DB: h.db}
+		changing := account.New(account.Config{Store: db, Engine: h.Engine, Browsers: h.Browsers, Now: h.clock})
+		var runs atomic.Int32
+		removed := make(chan error, 1)
+		h.write(t, func(tx store.Tx) error {
+			if _, err := tx.HoldSession(h.ctx, "sesA"); err != nil {
+				return err
+			}
+			if runs.Add(1) == 1 {
+				go func() { _, err := changing.RemovePhone(h.ctx, "sesA"); removed <- err }()
+				time.Sleep(200 * time.Millisecond)
+			}
+			if _, err := tx.RevokeGrantsOf(h.ctx, "00u1mary", ""); err != nil {
+				return err
+			}
+			return count(tx)
+		})
+		if err := <-removed; err != nil || runs.Load() != 1 || db.runs.Load() != 1 {
+			t.Errorf("%v; one began %d times, the other %d", err, runs.Load(), db.runs.Load())
 		}
 	})
 }

@@ -433,10 +433,7 @@ func TestS40_WhatEndsASession(t *testing.T) {
 			})
 		},
 		"the password is another": func(h *hosted) error {
-			return h.db.Update(ctx, func(tx store.Tx) error {
-				return errors.Join(tx.DropEnrollment(ctx, "lae1mary"), tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae2mary", User: "00u1mary",
-					Authenticator: "aut1pwd", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: h.now()}))
-			})
+			return h.db.Update(ctx, func(tx store.Tx) error { return anotherPassword(tx, h.now()) })
 		},
 		"signed out everywhere": func(h *hosted) error { _, err := h.sessions.EndAll(ctx, "00u1mary", "", "test"); return err },
 	} {
@@ -721,6 +718,24 @@ func TestS04_NobodyIsLetInInSilenceAfterSigningOut(t *testing.T) {
 	})
 }
 
+// anotherPassword takes the place of the one that opened Mary's sessions, which live on.
+func anotherPassword(tx store.Tx, now time.Time) error {
+	return errors.Join(tx.DropEnrollment(ctx, "lae1mary"), tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae2mary", User: "00u1mary",
+		Authenticator: "aut1pwd", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: now}))
+}
+
+func TestS04_WhoIsOvertakenAtTheDoorBeginsAnew(t *testing.T) {
+	meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+		b := h.tab()
+		b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+		h.wait(time.Second)
+		m.before = func() { h.write(func(tx store.Tx) error { return anotherPassword(tx, h.now()) }) }
+		if p := b.asked(b.authorize(appID)); p.Offer.Stage != flow.Identify || p.User.ID != "" {
+			t.Errorf("at %s as %q", p.Offer.Stage, p.User.ID)
+		}
+	})
+}
+
 func TestMaxAgeIsAskedUntilTheEnd(t *testing.T) {
 	hostedOnBoth(t, func(t *testing.T, h *hosted) {
 		b := h.tab()
@@ -855,6 +870,45 @@ func TestS64_GivingUpIsToldAsTheApplicationAsked(t *testing.T) {
 			t.Error("no way back from the second try")
 		}
 	})
+}
+
+// What the sign-in stands on may be gone: it cannot go on, and all the more there has to be a way back.
+func TestS64_WhoCannotGoOnGivesUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(h *hosted)
+		over bool
+	}{
+		"the session has ended": {func(h *hosted) { h.signOutEverywhere("00u1mary") }, false},
+		"the password is another": {func(h *hosted) {
+			h.write(func(tx store.Tx) error { return anotherPassword(tx, h.now()) })
+		}, false},
+		"the person is suspended": {func(h *hosted) {
+			h.write(func(tx store.Tx) error {
+				u, err := tx.User(ctx, "00u1mary")
+				u.Status = ident.Suspended
+				return errors.Join(err, tx.PutUser(ctx, u))
+			})
+		}, false},
+		"the application is off": {func(h *hosted) { h.client(appID, func(c *oauth.Client) { c.Disabled = true }) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hostedOnBoth(t, func(t *testing.T, h *hosted) {
+				b := h.tab()
+				b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+				b.asked(b.authorize(appID))
+				h.wait(time.Minute)
+				c.end(h)
+				w := b.givesUp()
+				if c.over {
+					if w.Code != http.StatusForbidden || w.Header().Get("Location") != "" {
+						t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
+					}
+				} else if q := back(t, w); q.Get("error") != "access_denied" {
+					t.Errorf("the application is told %v", q)
+				}
+			})
+		})
+	}
 }
 
 func TestS17_S45_NobodyGivesUpForOthers(t *testing.T) {
