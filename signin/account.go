@@ -16,8 +16,8 @@ import (
 // anew who somebody is, is for it to say. Every call names the session of the browser, as [Config.Visitor] told it.
 type Account interface {
 	Profile(ctx context.Context, session string) (Profile, error)
-	// ChangePassword sets another password, ends all other sessions of the person, and tells them. The session that asked
-	// goes on under another value, for [Config.Renew] (S-40).
+	// ChangePassword sets another password, ends all sessions of the person, and tells them. Another session takes the place
+	// of the one that asked: its value is for [Config.Renew] (S-40).
 	ChangePassword(ctx context.Context, session, current, next string) (value string, err error)
 	// RemovePhone takes their phone off, and does all else that ChangePassword does.
 	RemovePhone(ctx context.Context, session string) (value string, err error)

@@ -140,7 +140,7 @@ func (a *Accounts) Profile(ctx context.Context, id string) (Profile, error) {
 
 // ChangePassword sets another password. It needs the one that it replaces and a complete sign-in that is not old, ends
 // all other sessions and everything that applications hold, and tells the person (S-04). What it does is one commit. The
-// session goes on under the value that it returns.
+// visit goes on in a session in this one's place, under the value that it returns.
 func (a *Accounts) ChangePassword(ctx context.Context, id string, current, next secret.Text) (secret.Text, error) {
 	v, err := a.visitor(ctx, id)
 	switch {
@@ -183,7 +183,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, id string, current, next 
 
 // RemovePhone takes the phone off. It needs a complete sign-in that is not old, with the phone itself among what was
 // shown; ends all other sessions and everything that applications hold, and tells the person (S-38). How another one
-// is set up in its place is engine's business. The session goes on under the value that it returns.
+// is set up in its place is engine's business. The visit goes on as after [Accounts.ChangePassword].
 func (a *Accounts) RemovePhone(ctx context.Context, id string) (secret.Text, error) {
 	v, err := a.visitor(ctx, id)
 	switch {
@@ -198,7 +198,7 @@ func (a *Accounts) RemovePhone(ctx context.Context, id string) (secret.Text, err
 			return err
 		}
 		// What is gone proves nothing any more, in this session either.
-		return renew(ctx, tx, v.session, value, func(shown []flow.Proof) []flow.Proof {
+		return a.renew(ctx, tx, v.session, value, func(shown []flow.Proof) []flow.Proof {
 			return slices.DeleteFunc(slices.Clone(shown), func(p flow.Proof) bool { return p.Kind == ident.Phone })
 		})
 	})
@@ -213,19 +213,21 @@ func (a *Accounts) RemovePhone(ctx context.Context, id string) (secret.Text, err
 	return value, nil
 }
 
-// renew gives a session another value with what is shown in it from now on (S-40): whoever has a copy of the cookie from
-// before the change is out. The session has to have the value that it was judged under. If it was raised or changed
-// meanwhile in another tab, what was judged is not what is there, and two answers at once would not agree on the cookie.
-func renew(ctx context.Context, tx store.Tx, judged store.Session, value secret.Text, shown func([]flow.Proof) []flow.Proof) error {
-	s, err := tx.SessionByID(ctx, judged.ID)
+// renew puts another session in the place of one, with what is shown in it from now on (S-40): whoever has a copy of the
+// cookie from before the change is out, and so is what they began by it. The session has to have the value that it was
+// judged under. If it was raised or changed meanwhile in another tab, what was judged is not what is there, and two answers
+// at once would not agree on the cookie.
+func (a *Accounts) renew(ctx context.Context, tx store.Tx, judged store.Session, value secret.Text, shown func([]flow.Proof) []flow.Proof) error {
+	s, err := tx.HoldSession(ctx, judged.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && s.Value != judged.Value:
 		return store.ErrStale
 	case err != nil:
 		return err
 	}
-	s.Value, s.Proofs = secret.DigestOf(secret.SessionValue, value.Reveal()), shown(s.Proofs)
-	return tx.RaiseSession(ctx, judged.Value, s)
+	next := s
+	next.ID, next.Value, next.Proofs = ident.NewID("ses"), secret.DigestOf(secret.SessionValue, value.Reveal()), shown(s.Proofs)
+	return a.Engine.Renew(ctx, tx, s, next)
 }
 
 // replace puts the new password in the place of the one that was judged, if that is still there, and ends what was begun
@@ -251,13 +253,13 @@ func (a *Accounts) replace(ctx context.Context, tx store.Tx, s store.Session, va
 	if err := tx.AddEnrollment(ctx, fresh); err != nil {
 		return err
 	}
-	// Who changed it has just shown it: this session goes on, and no other.
-	if err := renew(ctx, tx, s, value, func(shown []flow.Proof) []flow.Proof {
-		return flow.Merge(shown, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: now}})
-	}); err != nil {
+	if _, err := tx.EndSessionsOf(ctx, u.ID, s.ID, now); err != nil {
 		return err
 	}
-	if _, err := tx.EndSessionsOf(ctx, u.ID, s.ID, now); err != nil {
+	// Who changed it has just shown it: this session goes on, and no other.
+	if err := a.renew(ctx, tx, s, value, func(shown []flow.Proof) []flow.Proof {
+		return flow.Merge(shown, []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: now}})
+	}); err != nil {
 		return err
 	}
 	if _, err := tx.RevokeGrantsOf(ctx, u.ID, ""); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +150,16 @@ func (h *house) shown(t *testing.T, id string, all ...flow.Proof) {
 	})
 }
 
+// opened is the session that a cookie's value opens.
+func (h *house) opened(t *testing.T, value secret.Text) string {
+	t.Helper()
+	found, err := h.Browsers.Find(h.ctx, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found.ID
+}
+
 // ids of the sessions that somebody sees.
 func (h *house) ids(t *testing.T, id string) string {
 	t.Helper()
@@ -196,21 +207,23 @@ func TestS38_RemovePhone(t *testing.T) {
 			}
 		}
 		h.advance(4 * time.Minute)
-		if _, err := h.RemovePhone(h.ctx, "sesA"); err != nil {
+		value, err := h.RemovePhone(h.ctx, "sesA")
+		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := h.Profile(h.ctx, "sesA")
+		here := h.opened(t, value)
+		p, err := h.Profile(h.ctx, here)
 		if err != nil || p.Phone != "" {
 			t.Errorf("the phone is %q, %v", p.Phone, err)
 		}
-		if got := h.ids(t, "sesA"); got != "sesA" {
+		if got := h.ids(t, here); got != here {
 			t.Errorf("mary is signed in in %s", got)
 		}
 		h.read(t, func(tx store.Tx) error {
 			if _, err := tx.TokenHolder(h.ctx, "00u1mary", "oar1mary", "jti"); !errors.Is(err, store.ErrSpent) {
 				t.Errorf("what applications hold lives on: %v", err)
 			}
-			s, err := tx.SessionByID(h.ctx, "sesA")
+			s, err := tx.SessionByID(h.ctx, here)
 			for _, p := range s.Proofs {
 				if p.Kind == ident.Phone {
 					t.Error("what is gone still proves something")
@@ -233,7 +246,7 @@ func TestS38_RemovePhone(t *testing.T) {
 		if n := h.events(t, audit.FactorRemoved); n != 1 {
 			t.Errorf("S-71: %d events", n)
 		}
-		if _, err := h.RemovePhone(h.ctx, "sesA"); !errors.Is(err, account.ErrNoPhone) {
+		if _, err := h.RemovePhone(h.ctx, here); !errors.Is(err, account.ErrNoPhone) {
 			t.Errorf("again: %v", err)
 		}
 	})
@@ -265,13 +278,15 @@ func TestS38_APhoneStaysWithoutACompleteFreshSignIn(t *testing.T) {
 func TestS04_ChangePassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.advance(4 * time.Minute)
-		if _, err := h.ChangePassword(h.ctx, "sesA", right, next); err != nil {
+		value, err := h.ChangePassword(h.ctx, "sesA", right, next)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if h.opens(t, right) || !h.opens(t, next) {
 			t.Error("the old password opens, or the new one does not")
 		}
-		if got := h.ids(t, "sesA"); got != "sesA" {
+		here := h.opened(t, value)
+		if got := h.ids(t, here); got != here {
 			t.Errorf("mary is signed in in %s", got)
 		}
 		if got := h.ids(t, "sesC"); got != "sesC" {
@@ -299,23 +314,27 @@ func TestS04_ChangePassword(t *testing.T) {
 			t.Errorf("%d events", n)
 		}
 		// What was just shown is fresh: it can be changed again, from the new one.
-		if _, err := h.ChangePassword(h.ctx, "sesA", next, "another fine lantern"); err != nil {
+		if _, err := h.ChangePassword(h.ctx, here, next, "another fine lantern"); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// Whoever took the cookie before a change is out with it: the session goes on under another value, and only its owner is told.
-func TestS40_AChangeGivesTheSessionAnotherValue(t *testing.T) {
+// Whoever took the cookie before a change is out with it: a session with another value takes its place, and only the owner
+// is told. Its id is another one, too, so that nothing that was begun in the one from before goes on. It lasts no longer.
+func TestS40_AChangePutsAnotherSessionInThePlace(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
-		stolen := secret.Text("sesA")
+		stolen, was := secret.Text("sesA"), "sesA"
+		h.write(t, func(tx store.Tx) error {
+			return tx.JoinSession(h.ctx, was, store.Membership{Client: "0oa1seed", Server: "default", Joined: began})
+		})
 		for _, c := range []struct {
 			name   string
 			change func() (secret.Text, error)
 			shown  string
 		}{
-			{"another password", func() (secret.Text, error) { return h.ChangePassword(h.ctx, "sesA", right, next) }, "phone password"},
-			{"no phone", func() (secret.Text, error) { return h.RemovePhone(h.ctx, "sesA") }, "password"},
+			{"another password", func() (secret.Text, error) { return h.ChangePassword(h.ctx, was, right, next) }, "phone password"},
+			{"no phone", func() (secret.Text, error) { return h.RemovePhone(h.ctx, was) }, "password"},
 		} {
 			h.advance(time.Second)
 			value, err := c.change()
@@ -330,10 +349,28 @@ func TestS40_AChangeGivesTheSessionAnotherValue(t *testing.T) {
 			for _, p := range found.Proofs {
 				shown = append(shown, string(p.Kind))
 			}
-			if found.ID != "sesA" || strings.Join(shown, " ") != c.shown || err != nil {
+			if found.ID == "" || found.ID == was || found.User != "00u1mary" || strings.Join(shown, " ") != c.shown || err != nil {
 				t.Errorf("%s: the new value opens %q with %v, %v", c.name, found.ID, shown, err)
 			}
-			stolen = value
+			if !found.Created.Equal(began) || !found.Expires.Equal(began.Add(time.Hour)) || found.Agent != "Browser/1" {
+				t.Errorf("%s: it is not the same visit: %+v", c.name, found)
+			}
+			if before, err := h.Browsers.ByID(h.ctx, was); before.ID != "" || err != nil {
+				t.Errorf("%s: the one from before is there, %v", c.name, err)
+			}
+			stolen, was = value, found.ID
+		}
+		// The application knows it as it was.
+		if found, err := h.Browsers.BySID(h.ctx, "sesA"); found.ID != was || err != nil {
+			t.Errorf("sesA is known as %q, %v", found.ID, err)
+		}
+		entered, err := h.Browsers.Entered(h.ctx, was)
+		if len(entered) != 1 || entered[0].SID != "sesA" || err != nil {
+			t.Errorf("entered are %+v, %v", entered, err)
+		}
+		// Who was about to end it when it was renewed ends what it went up in.
+		if err := h.Browsers.End(h.ctx, store.Session{ID: "sesA", User: "00u1mary"}, "signed out"); err != nil || h.opened(t, stolen) != "" {
+			t.Errorf("it lives on, %v", err)
 		}
 	})
 }
@@ -358,11 +395,11 @@ func TestS40_TwoChangesDoNotUndoEachOther(t *testing.T) {
 		if changed != nil && removed != nil {
 			t.Error("neither happened")
 		}
-		s, err := h.Browsers.ByID(h.ctx, "sesA")
+		s, err := h.Browsers.BySID(h.ctx, "sesA")
 		if err != nil || s.ID == "" {
 			t.Fatalf("the session is %+v, %v", s, err)
 		}
-		p, err := h.Profile(h.ctx, "sesA")
+		p, err := h.Profile(h.ctx, s.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -371,6 +408,47 @@ func TestS40_TwoChangesDoNotUndoEachOther(t *testing.T) {
 		}
 		if h.opens(t, next) != (changed == nil) {
 			t.Errorf("the password: %v", changed)
+		}
+	})
+}
+
+// A counted database knows how often it began a transaction, again if that was sent back to the start.
+type counted struct {
+	store.DB
+	runs atomic.Int32
+}
+
+func (c *counted) Update(ctx context.Context, f func(store.Tx) error) error {
+	return c.DB.Update(ctx, func(tx store.Tx) error { c.runs.Add(1); return f(tx) })
+}
+
+// A sign-in holds its session before it touches grants and counters. So does a change: neither waits in a circle.
+func TestS79_AChangeWaitsForWhoHoldsItsSession(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		count := func(tx store.Tx) error {
+			_, _, err := tx.CountFailure(h.ctx, "00u1mary", ident.Phone, h.clock(), limit.DefaultCodes())
+			return err
+		}
+		h.write(t, count)
+		db := &counted{DB: h.db}
+		changing := account.New(account.Config{Store: db, Engine: h.Engine, Browsers: h.Browsers, Now: h.clock})
+		var runs atomic.Int32
+		removed := make(chan error, 1)
+		h.write(t, func(tx store.Tx) error {
+			if _, err := tx.HoldSession(h.ctx, "sesA"); err != nil {
+				return err
+			}
+			if runs.Add(1) == 1 {
+				go func() { _, err := changing.RemovePhone(h.ctx, "sesA"); removed <- err }()
+				time.Sleep(200 * time.Millisecond)
+			}
+			if _, err := tx.RevokeGrantsOf(h.ctx, "00u1mary", ""); err != nil {
+				return err
+			}
+			return count(tx)
+		})
+		if err := <-removed; err != nil || runs.Load() != 1 || db.runs.Load() != 1 {
+			t.Errorf("%v; one began %d times, the other %d", err, runs.Load(), db.runs.Load())
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"latchkey.dev/internal/audit"
+	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
@@ -121,7 +122,14 @@ type Person struct {
 	AuthTime time.Time
 	AMR      []string
 	ACR      string
-	Session  string // sid
+	Session  string        // sid
+	Value    secret.Digest // of its cookie, when they were judged
+}
+
+// PersonOf is who is signed in in a session, by what they showed there.
+func PersonOf(s store.Session) Person {
+	shown := flow.State{Proofs: s.Proofs}
+	return Person{User: s.User, AuthTime: shown.AuthTime(), AMR: policy.AMR(shown.Methods()), Session: s.ID, Value: s.Value}
 }
 
 // Waiting is what a person is asked about.
@@ -193,6 +201,7 @@ func (p Person) satisfies(asks policy.Policy, enrolled []ident.Enrollment) bool 
 
 // Decide lets the device in, or not. The first decision stands. The session that decides is held until that is
 // committed: whoever ends it, and with it everything that it gave, is either before or finds what there is to take away.
+// What it shows by then is what counts, and only for who came with the cookie that it has by then (S-40).
 func (d *Desk) Decide(ctx context.Context, code secret.Text, p Person, allow bool) error {
 	now := d.Now().UTC()
 	return d.Store.Update(ctx, func(tx store.Tx) error {
@@ -200,19 +209,21 @@ func (d *Desk) Decide(ctx context.Context, code secret.Text, p Person, allow boo
 		if err != nil {
 			return unknown(err)
 		}
-		if s.User != p.User || !now.Before(s.Expires) {
+		held := PersonOf(s)
+		held.ACR = p.ACR
+		if held.User != p.User || held.Value != p.Value || !now.Before(s.Expires) {
 			return ErrUnknown
 		}
-		dev, w, err := d.look(ctx, tx, code, p)
+		dev, w, err := d.look(ctx, tx, code, held)
 		if err != nil && (allow || !errors.Is(err, ErrWeak)) { // to say no, nobody has to prove more
 			return err
 		}
-		e := audit.Event{Type: audit.DeviceDenied, At: now, User: string(p.User), Client: string(w.Client.ID), Source: obs.SourceOf(ctx)}
+		e := audit.Event{Type: audit.DeviceDenied, At: now, User: string(held.User), Client: string(w.Client.ID), Source: obs.SourceOf(ctx)}
 		var g oauth.Grant
 		if allow {
 			g = oauth.Grant{
-				ID: oauth.GrantID(ident.NewID("oar")), Server: dev.Server, Client: dev.Client, User: p.User, Scopes: dev.Scopes,
-				AuthTime: p.AuthTime, AMR: p.AMR, ACR: p.ACR, Session: p.Session, Created: now,
+				ID: oauth.GrantID(ident.NewID("oar")), Server: dev.Server, Client: dev.Client, User: held.User, Scopes: dev.Scopes,
+				AuthTime: held.AuthTime, AMR: held.AMR, ACR: held.ACR, Session: held.Session, Created: now,
 			}
 			e.Type, e.OK, e.GrantID = audit.DeviceAllowed, true, string(g.ID)
 		}

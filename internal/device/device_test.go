@@ -12,6 +12,7 @@ import (
 
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/device"
+	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/obs"
@@ -34,7 +35,23 @@ type hall struct {
 	now time.Time
 }
 
-var mary = device.Person{User: "00u1mary", AuthTime: began.Add(-time.Minute), AMR: []string{"pwd", "sms", "mca", "mfa"}, ACR: "urn:two", Session: "ses1"}
+// mary as she came with the cookie of a session in which she has shown both.
+var mary = func() device.Person {
+	p := device.PersonOf(aSession("ses1", "00u1mary", ident.Password, ident.Phone))
+	p.ACR = "urn:two"
+	return p
+}()
+
+var methods = map[ident.Kind]ident.Method{ident.Password: ident.MethodPassword, ident.Phone: ident.MethodSMS}
+
+// aSession is one in which somebody showed something a minute ago.
+func aSession(id string, u ident.UserID, shown ...ident.Kind) store.Session {
+	s := store.Session{ID: id, Value: secret.DigestOf(secret.SessionValue, id), User: u, Created: began, Seen: began, Expires: began.Add(time.Hour)}
+	for _, k := range shown {
+		s.Proofs = append(s.Proofs, flow.Proof{Kind: k, Method: methods[k], At: began.Add(-time.Minute)})
+	}
+	return s
+}
 
 func onBoth(t *testing.T, f func(*testing.T, *hall)) {
 	keys, err := secret.NewKeys([secret.KeySize]byte{1})
@@ -67,14 +84,9 @@ func build(t *testing.T, db store.DB) *hall {
 			tx.AddUser(h.ctx, ident.User{ID: "00u1mary", Login: "mary@example.com", Status: ident.Active, Created: began, Updated: began}),
 			tx.AddEnrollment(h.ctx, ident.Enrollment{ID: "lae1mary", User: "00u1mary", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: began}),
 			tx.AddEnrollment(h.ctx, ident.Enrollment{ID: "sms1mary", User: "00u1mary", Kind: ident.Phone, Method: ident.MethodSMS, Secret: "+15551234567", Created: began}),
-			h.begins(tx, "ses1", "00u1mary"))
+			tx.AddSession(h.ctx, aSession("ses1", "00u1mary", ident.Password, ident.Phone)))
 	})
 	return h
-}
-
-// begins signs somebody in.
-func (h *hall) begins(tx store.Tx, id string, u ident.UserID) error {
-	return tx.AddSession(h.ctx, store.Session{ID: id, Value: secret.DigestOf(secret.SessionValue, id), User: u, Created: began, Seen: began, Expires: began.Add(time.Hour)})
 }
 
 func (h *hall) write(f func(store.Tx) error) {
@@ -114,16 +126,11 @@ func (h *hall) found(c device.Codes) (d store.Device) {
 
 func (h *hall) events(want audit.Type) (n int) {
 	h.t.Helper()
-	h.write(func(tx store.Tx) error {
-		all, _, err := tx.Events(h.ctx, 0, 100)
-		n = 0
-		for _, e := range all {
-			if e.Type == want {
-				n++
-			}
+	for _, e := range storetest.Events(h.t, h.db) {
+		if e.Type == want {
+			n++
 		}
-		return err
-	})
+	}
 	return n
 }
 
@@ -224,8 +231,9 @@ func TestNothingWaits(t *testing.T) {
 		}
 		nobody("a code of chance", "BBBBBBBB", mary)
 		nobody("the device's own code", c.Device, mary)
-		h.write(func(tx store.Tx) error { return h.begins(tx, "ses2", "00u1nobody") })
-		nobody("a person who is not there", c.User, device.Person{User: "00u1nobody", AMR: mary.AMR, Session: "ses2"})
+		stranger := aSession("ses2", "00u1nobody", ident.Password, ident.Phone)
+		h.write(func(tx store.Tx) error { return tx.AddSession(h.ctx, stranger) })
+		nobody("a person who is not there", c.User, device.PersonOf(stranger))
 		h.client(func(c *oauth.Client) { c.Disabled = true })
 		nobody("an application that is off", c.User, mary)
 		h.client(func(c *oauth.Client) { c.Grants = []oauth.GrantType{oauth.AuthorizationCode} })
@@ -258,8 +266,13 @@ func TestS04_NobodyDecidesInASessionThatIsOver(t *testing.T) {
 	for name, over := range map[string]func(*hall, store.Tx) error{
 		"ended":   func(h *hall, tx store.Tx) error { return tx.EndSession(h.ctx, "ses1", h.now) },
 		"expired": func(h *hall, tx store.Tx) error { return tx.SeeSession(h.ctx, "ses1", h.now, h.now) },
+		"S-40 another one by its cookie": func(h *hall, tx store.Tx) error {
+			next := aSession("ses1", "00u1mary", ident.Password, ident.Phone)
+			next.Value = secret.DigestOf(secret.SessionValue, "next")
+			return tx.RaiseSession(h.ctx, secret.DigestOf(secret.SessionValue, "ses1"), next)
+		},
 		"somebody else's": func(h *hall, tx store.Tx) error {
-			return errors.Join(tx.EndSession(h.ctx, "ses1", h.now), h.begins(tx, "ses1", "00u1paul"))
+			return errors.Join(tx.EndSession(h.ctx, "ses1", h.now), tx.AddSession(h.ctx, aSession("ses1", "00u1paul", ident.Password, ident.Phone)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,10 +292,27 @@ func TestS04_NobodyDecidesInASessionThatIsOver(t *testing.T) {
 	}
 }
 
+// Between looking and deciding the session may have come to show less than it did.
+func TestS04_WhatTheSessionShowsByThenCounts(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *hall) {
+		c := h.waits()
+		if _, err := h.Look(h.ctx, c.User, mary); err != nil {
+			t.Fatal(err)
+		}
+		h.write(func(tx store.Tx) error {
+			return tx.RaiseSession(h.ctx, mary.Value, aSession("ses1", mary.User, ident.Password))
+		})
+		if err := h.Decide(h.ctx, c.User, mary, true); !errors.Is(err, device.ErrWeak) || !h.found(c).Decided.IsZero() {
+			t.Errorf("let in by what is not shown any more: %v", err)
+		}
+	})
+}
+
 func TestADeviceAsksForWhatItsApplicationAsks(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *hall) {
-		weak := mary
-		weak.AMR = []string{"pwd"}
+		less, none := aSession("ses2", "00u1mary", ident.Password), aSession("ses3", "00u1mary")
+		h.write(func(tx store.Tx) error { return errors.Join(tx.AddSession(h.ctx, less), tx.AddSession(h.ctx, none)) })
+		weak := device.PersonOf(less)
 		for name, test := range map[string]struct {
 			policy policy.Policy
 			person device.Person
@@ -293,7 +323,7 @@ func TestADeviceAsksForWhatItsApplicationAsks(t *testing.T) {
 			"one of one":                         {policy.PasswordOnly, weak, nil},
 			"what is enrolled is asked for":      {policy.PasswordAndOptionalPhone, weak, device.ErrWeak},
 			"and both are enough":                {policy.PasswordAndOptionalPhone, mary, nil},
-			"a session that says nothing proved": {policy.PasswordOnly, device.Person{User: mary.User, Session: mary.Session}, device.ErrWeak},
+			"a session that says nothing proved": {policy.PasswordOnly, device.PersonOf(none), device.ErrWeak},
 		} {
 			t.Run(name, func(t *testing.T) {
 				h.client(func(c *oauth.Client) { c.Policy = test.policy })

@@ -119,7 +119,7 @@ type scene struct {
 	user           ident.User
 	enrollments    []ident.Enrollment
 	authenticators []ident.Authenticator
-	session        store.Session // whose proofs were borrowed; zero if it has ended, or none were
+	session        store.Session // that lends what was shown in it; zero if it has ended, or nothing was borrowed
 	device         Device
 	now            time.Time
 }
@@ -159,10 +159,7 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		if sc.enrollments, err = tx.Enrollments(ctx, sc.state.User); err != nil || !sc.state.Borrowed {
 			return err
 		}
-		sc.session, err = tx.SessionByID(ctx, sc.state.Request.Session)
-		if errors.Is(err, store.ErrNotFound) {
-			err = nil
-		}
+		sc.session, err = e.lender(ctx, tx, sc)
 		return err
 	})
 	switch {
@@ -200,6 +197,25 @@ func (e *Engine) look(ctx context.Context, handle secret.Text, find func(store.T
 		sc.user, sc.enrollments = ident.User{}, nil
 	}
 	return sc, nil
+}
+
+// lender reads the session that a sign-in stands on: the one that it was begun in, or one that this went up in with all that
+// was begun there. It is nobody's if that has ended, or was left behind with its cookie when somebody changed what they sign
+// in with (S-40).
+func (e *Engine) lender(ctx context.Context, tx store.Tx, sc scene) (store.Session, error) {
+	id, lends := sc.state.Request.Session, true
+	if sc.state.Stage == flow.Done && sc.state.Request.Replace != "" {
+		id = e.sessionID(sc) // this very sign-in was the change
+	}
+	s, err := tx.SessionByID(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		s, lends, err = tx.Heir(ctx, id)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && !lends:
+		return store.Session{}, nil
+	}
+	return s, err
 }
 
 // lends reports that a session is alive and its person's own flow may stand on it. What was shown in a session that was

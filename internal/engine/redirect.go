@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"latchkey.dev/internal/flow"
 	"latchkey.dev/internal/ident"
 	"latchkey.dev/internal/oauth"
+	"latchkey.dev/internal/obs"
 	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -38,8 +40,12 @@ type Opened struct {
 }
 
 // Open begins a sign-in that ends by a redirect. If the session shows all that is asked for it is over at once, by
-// the same rules and in one commit.
+// the same rules and in one commit. If the session or the person changed meanwhile it judges by what is there now.
 func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
+	return again(func() (Opened, error) { return e.open(ctx, o) })
+}
+
+func (e *Engine) open(ctx context.Context, o Opening) (Opened, error) {
 	o.Request.Ending = flow.Redirect
 	o.Request.Session = o.Session.ID
 	if o.Request.Replace != "" {
@@ -78,8 +84,6 @@ func (e *Engine) Open(ctx context.Context, o Opening) (Opened, error) {
 		return e.carryOut(ctx, tx, sc, next, effects)
 	})
 	switch {
-	case errors.Is(err, store.ErrStale) && over:
-		return e.Open(ctx, o) // the session was raised or ended in another tab: judge by what is there now
 	case err != nil:
 		return Opened{}, ill(err)
 	case over:
@@ -100,6 +104,7 @@ func (e *Engine) resume(ctx context.Context, sc *scene, o Opening) (flow.State, 
 		// Read again, with the person: either may have changed since the caller looked.
 		s, err := tx.SessionByID(ctx, o.Session.ID)
 		if err == nil && s.Value == o.Session.Value && sc.now.Before(s.Expires) {
+			sc.session = s
 			if sc.user, err = tx.User(ctx, s.User); err == nil {
 				sc.enrollments, err = tx.Enrollments(ctx, s.User)
 			}
@@ -151,14 +156,14 @@ func clientOf(ctx context.Context, tx store.Tx, r flow.Request) (oauth.Client, e
 }
 
 // keepSession leaves a session behind a sign-in that ends by a redirect, and returns its id. Somebody who was signed in
-// in the browser stays in the same session, under another value if they showed something more (S-40); somebody
-// else's session ends.
+// in the browser stays in the same session, under another value if they showed something more, or in one in its place if
+// they changed what they sign in with (S-40); somebody else's session ends.
 func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string, error) {
 	r := sc.state.Request
 	if r.Ending != flow.Redirect {
 		return "", nil
 	}
-	was, err := tx.HoldSession(ctx, r.Session)
+	was, err := tx.HoldSession(ctx, cmp.Or(sc.session.ID, r.Session))
 	found := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
@@ -173,29 +178,20 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 		return tx.JoinSession(ctx, id, store.Membership{Client: r.Client, Server: r.Server, Joined: sc.now})
 	}
 	if lends(was, sc.state, sc.now) {
-		more := flow.Merge(was.Proofs, sc.state.Proofs)
-		if !slices.Equal(more, was.Proofs) {
-			raised := was
-			raised.Value, raised.Proofs = e.sessionDigest(sc), more
-			raised.Seen, raised.Expires = sc.now, e.Session.Expires(was.Created, sc.now)
-			if err := tx.RaiseSession(ctx, was.Value, raised); err != nil {
-				return "", err
-			}
-			if err := tx.Record(ctx, e.event(ctx, sc, flow.Record{Type: audit.SessionRaised, OK: true})); err != nil {
-				return "", err
-			}
+		id, err := e.raise(ctx, tx, sc, was)
+		if err != nil {
+			return "", err
 		}
-		return was.ID, join(was.ID)
+		return id, join(id)
 	}
 	if found {
 		if err := tx.EndSession(ctx, was.ID, sc.now); err != nil {
 			return "", err
 		}
 	}
-	look := e.Keys.MAC(secret.MACSession, "id", sc.handle.Reveal())
 	ev := e.event(ctx, sc, flow.Record{Type: audit.SessionBegun, OK: true})
 	s := store.Session{
-		ID: ident.IDFrom("ses", look[:]), Value: e.sessionDigest(sc), User: sc.state.User, Proofs: flow.Merge(sc.state.Proofs),
+		ID: e.sessionID(sc), Value: e.sessionDigest(sc), User: sc.state.User, Proofs: flow.Merge(sc.state.Proofs),
 		Source: ev.Source.Address, Agent: ev.Source.Agent, Created: sc.now, Seen: sc.now, Expires: e.Session.Expires(sc.now, sc.now),
 	}
 	if err := tx.AddSession(ctx, s); err != nil {
@@ -205,6 +201,46 @@ func (e *Engine) keepSession(ctx context.Context, tx store.Tx, sc scene) (string
 		return "", err
 	}
 	return s.ID, tx.Record(ctx, ev)
+}
+
+// raise adds what was shown in a sign-in to a session, and returns the id under which that goes on.
+func (e *Engine) raise(ctx context.Context, tx store.Tx, sc scene, was store.Session) (string, error) {
+	next := was
+	if next.Proofs = flow.Merge(was.Proofs, sc.state.Proofs); slices.Equal(next.Proofs, was.Proofs) {
+		return was.ID, nil
+	}
+	next.Value, next.Seen, next.Expires = e.sessionDigest(sc), sc.now, e.Session.Expires(was.Created, sc.now)
+	var err error
+	if sc.state.Request.Replace == "" {
+		err = tx.RaiseSession(ctx, was.Value, next)
+	} else {
+		next.ID = e.sessionID(sc)
+		err = e.Renew(ctx, tx, was, next)
+	}
+	if err != nil {
+		return "", err
+	}
+	return next.ID, tx.Record(ctx, e.event(ctx, sc, flow.Record{Type: audit.SessionRaised, OK: true}))
+}
+
+// Renew puts a session in the place of one in which somebody changed what they sign in with. It has another id as well as
+// another value, so that whoever has a copy of the cookie is out with all that they began by it (S-40).
+func (e *Engine) Renew(ctx context.Context, tx store.Tx, was, next store.Session) error {
+	if err := tx.AddSession(ctx, next); err != nil {
+		return err
+	}
+	if err := tx.InheritSession(ctx, was.ID, next.ID, false); err != nil {
+		return err
+	}
+	return tx.Record(ctx, audit.Event{
+		Type: audit.SessionEnded, At: e.Now().UTC(), OK: true, User: string(was.User), Target: was.ID, Reason: "went up in " + next.ID, Source: obs.SourceOf(ctx),
+	})
+}
+
+// sessionID is that of the session which a sign-in leaves behind, if it is not one that was there.
+func (e *Engine) sessionID(sc scene) string {
+	look := e.Keys.MAC(secret.MACSession, "id", sc.handle.Reveal())
+	return ident.IDFrom("ses", look[:])
 }
 
 // sessionValue is the cookie that a sign-in gives its browser. It is derived, so that arriving changes nothing and
@@ -264,22 +300,33 @@ func (e *Engine) Arrive(ctx context.Context, handle, browser secret.Text) (Arriv
 
 // GivenUp returns what a sign-in was begun for, to the browser that it was begun in, so that the application can be told
 // that nothing will come of it. It changes nothing: who thinks better of it goes back a page, and goes on. For the same
-// reason it does not matter whether the sign-in has run out of time, or began anew for somebody else; but who has
-// arrived did not give up.
+// reason it does not matter whether the sign-in could: it may have run out of time, or stand on a session that has ended;
+// but who has arrived did not give up.
 func (e *Engine) GivenUp(ctx context.Context, name string, browser secret.Text) (flow.Request, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(name)
 	if err != nil || len(raw) != len(secret.Digest{}) {
 		return flow.Request{}, expired("no name of a sign-in")
 	}
-	sc, err := e.look(ctx, "", func(tx store.Tx) (flow.State, error) { return tx.FlowByInteraction(ctx, secret.Digest(raw)) })
-	if err != nil {
-		return flow.Request{}, err
-	}
-	r := sc.state.Request
+	var state flow.State
+	var client oauth.Client
+	err = e.Store.View(ctx, func(tx store.Tx) (err error) {
+		if state, err = tx.FlowByInteraction(ctx, secret.Digest(raw)); err != nil {
+			return err
+		}
+		client, err = clientOf(ctx, tx, state.Request)
+		return err
+	})
+	r := state.Request
 	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return flow.Request{}, expired("unknown")
+	case err != nil:
+		return flow.Request{}, ill(err)
+	case client.Disabled:
+		return flow.Request{}, expired("of a disabled client")
 	case r.Ending != flow.Redirect || r.Mode == flow.Here:
 		return flow.Request{}, expired("not begun for an application by its browser")
-	case sc.state.Stage == flow.Done:
+	case state.Stage == flow.Done:
 		return flow.Request{}, expired("at its end")
 	case !e.begunIn(browser, r):
 		return flow.Request{}, expired("of another browser")

@@ -46,7 +46,7 @@ func (e *Engine) save(ctx context.Context, tx store.Tx, sc scene, fresh ident.En
 		if fresh.User == "" || fresh.User != sc.state.Request.Subject {
 			return expired("of a change to somebody else's account")
 		}
-		if err := e.DropFactor(ctx, tx, sc.user, fresh.Kind, sc.state.Request.Session, sc.now); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := e.DropFactor(ctx, tx, sc.user, fresh.Kind, sc.session.ID, sc.now); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}
@@ -61,7 +61,8 @@ func (e *Engine) save(ctx context.Context, tx store.Tx, sc scene, fresh ident.En
 }
 
 // DropFactor removes what somebody has of a kind: nothing that was shown with it opens anything any more, but for the
-// session in which that is done, and its owner is told in every way there is. ErrNotFound if there is nothing.
+// session in which that is done, and its owner is told in every way there is. ErrNotFound if there is nothing. Sessions
+// are held before grants and counters are, like everywhere.
 func (e *Engine) DropFactor(ctx context.Context, tx store.Tx, u ident.User, k ident.Kind, except string, now time.Time) error {
 	all, err := tx.Enrollments(ctx, u.ID)
 	if err != nil {
@@ -74,13 +75,13 @@ func (e *Engine) DropFactor(ctx context.Context, tx store.Tx, u ident.User, k id
 	if err := tx.DropEnrollment(ctx, old.ID); err != nil {
 		return err
 	}
-	if err := tx.ClearFailures(ctx, u.ID, k); err != nil {
-		return err
-	}
 	if _, err := tx.EndSessionsOf(ctx, u.ID, except, now); err != nil {
 		return err
 	}
 	if _, err := tx.RevokeGrantsOf(ctx, u.ID, ""); err != nil {
+		return err
+	}
+	if err := tx.ClearFailures(ctx, u.ID, k); err != nil {
 		return err
 	}
 	if k == ident.Phone {

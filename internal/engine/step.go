@@ -24,14 +24,15 @@ import (
 const rereads = 8
 
 // again runs a step until it is not overtaken.
-func again(step func() (*Page, error)) (*Page, error) {
+func again[T any](step func() (T, error)) (T, error) {
 	for range rereads {
-		p, err := step()
+		came, err := step()
 		if !errors.Is(err, store.ErrStale) {
-			return p, err
+			return came, err
 		}
 	}
-	return nil, fault.New(fault.Throttled, msg.TooManyRequests, "overtaken %d times", rereads).Alone().After(time.Second)
+	var nothing T
+	return nothing, fault.New(fault.Throttled, msg.TooManyRequests, "overtaken %d times", rereads).Alone().After(time.Second)
 }
 
 // commit applies an event and everything that must land with it, then returns the scene after it. The

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey.dev/internal/account"
 	"latchkey.dev/internal/audit"
 	"latchkey.dev/internal/authn"
 	"latchkey.dev/internal/authn/password"
@@ -431,10 +433,7 @@ func TestS40_WhatEndsASession(t *testing.T) {
 			})
 		},
 		"the password is another": func(h *hosted) error {
-			return h.db.Update(ctx, func(tx store.Tx) error {
-				return errors.Join(tx.DropEnrollment(ctx, "lae1mary"), tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae2mary", User: "00u1mary",
-					Authenticator: "aut1pwd", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: h.now()}))
-			})
+			return h.db.Update(ctx, func(tx store.Tx) error { return anotherPassword(tx, h.now()) })
 		},
 		"signed out everywhere": func(h *hosted) error { _, err := h.sessions.EndAll(ctx, "00u1mary", "", "test"); return err },
 	} {
@@ -560,6 +559,144 @@ func TestS04_WhatAnEndedSessionLentIsGone(t *testing.T) {
 	}
 }
 
+// Whoever has a copy of the cookie may have begun something by it. When the owner changes what they sign in with, that is
+// over, too: else it would end with the thief's phone, in a session that is the thief's.
+func TestS40_WhatWasBegunBeforeAChangeIsGone(t *testing.T) {
+	const chosen = "seven purple lanterns"
+	enroll := func(b *tab, handle, n secret.Text) (*signin.Page, error) {
+		return b.engine.ChooseToEnroll(ctx, handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: n})
+	}
+	for name, c := range map[string]struct {
+		change func(b *tab, accounts *account.Accounts, session string) (secret.Text, error)
+		phone  secret.Text // afterwards
+	}{
+		"the phone is removed": {func(_ *tab, a *account.Accounts, id string) (secret.Text, error) { return a.RemovePhone(ctx, id) }, ""},
+		"the password is another": {func(_ *tab, a *account.Accounts, id string) (secret.Text, error) {
+			return a.ChangePassword(ctx, id, marys, chosen)
+		}, number},
+		"the phone is another": {func(b *tab, _ *account.Accounts, _ string) (secret.Text, error) {
+			p := b.asked(b.visit(http.MethodGet, anew, nil))
+			p, err := enroll(b, p.Handle, other)
+			p, err = b.engine.Answer(ctx, must(b.t, p, err).Handle, pinned)
+			b.arrive(must(b.t, p, err))
+			return secret.Text(b.value()), nil
+		}, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, moment := range []string{"before a number", "before its code", "while the code is judged"} {
+				t.Run(moment, func(t *testing.T) {
+					meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+						b := h.tab()
+						b.enter(appID)
+						thief := h.tab()
+						thief.cookies = maps.Clone(b.cookies)
+						p := thief.asked(thief.visit(http.MethodGet, anew, nil))
+						h.wait(31 * time.Second)
+						if moment != "before a number" {
+							went, err := enroll(thief, p.Handle, another)
+							p = must(t, went, err)
+							h.wait(31 * time.Second)
+						}
+						accounts := account.New(account.Config{Store: h.db, Engine: h.engine, Browsers: h.sessions, Now: h.now})
+						own, err := h.sessions.Find(ctx, secret.Text(b.value()))
+						if err != nil || own.ID == "" {
+							t.Fatal(err)
+						}
+						change := func() {
+							value, err := c.change(b, accounts, own.ID)
+							if err != nil {
+								t.Fatal(err)
+							}
+							b.cookies["__Host-latchkey_session"] = value.Reveal()
+						}
+						if moment == "while the code is judged" {
+							m.before = change
+						} else {
+							change()
+						}
+						if moment == "before a number" {
+							_, err = enroll(thief, p.Handle, another)
+						} else {
+							_, err = h.engine.Answer(ctx, p.Handle, pinned)
+						}
+						if fault.As(err).Kind != fault.Expired {
+							t.Errorf("it goes on: %v", err)
+						}
+						if now := h.phoneOf("00u1mary").Secret; now != c.phone {
+							t.Errorf("the phone is %q", now.Reveal())
+						}
+						if q := back(t, thief.authorize("0oa1onefa", "prompt", "none")); q.Get("code") != "" {
+							t.Error("the copy of the cookie opens")
+						}
+						if q := back(t, b.authorize("0oa1onefa", "prompt", "none")); q.Get("code") == "" {
+							t.Errorf("the owner is signed out: %v", q)
+						}
+						if all, err := h.sessions.Of(ctx, "00u1mary"); err != nil || len(all) != 1 || all[0].ID == own.ID {
+							t.Errorf("%d sessions, %v", len(all), err)
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
+// Of two sign-ins that were begun in one browser one goes up in the other, and with it what was begun in it in a third tab.
+func TestS04_WhatAThirdTabBeganGoesOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		begin func(b *tab) *signin.Page
+		end   func(b *tab, p *signin.Page) *signin.Page
+		phone secret.Text
+	}{
+		"a phone on top": {func(b *tab) *signin.Page { return b.asked(b.authorize(appID)) }, (*tab).code, number},
+		"another phone": {func(b *tab) *signin.Page { return b.asked(b.visit(http.MethodGet, anew, nil)) }, func(b *tab, p *signin.Page) *signin.Page {
+			b.wait(31 * time.Second)
+			p, err := b.engine.ChooseToEnroll(ctx, p.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: other})
+			p, err = b.engine.Answer(ctx, must(b.t, p, err).Handle, pinned)
+			return must(b.t, p, err)
+		}, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, moment := range []string{"before the step", "while it is judged"} {
+				t.Run(moment, func(t *testing.T) {
+					meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+						first, second := "0oa1onefa", "0oa1onefa"
+						if name == "another phone" {
+							first = appID
+						}
+						b := h.tab()
+						one, two := b.asked(b.authorize(first)), b.asked(b.authorize(second)) // before anybody is signed in
+						if one = b.password(one, "mary@example.com"); first == appID {
+							one = b.code(one)
+						}
+						b.arrive(one)
+						third := c.begin(b)
+						two = b.password(two, "mary@example.com")
+						if moment == "while it is judged" {
+							m.before = func() { b.arrive(two) }
+						} else {
+							b.arrive(two)
+						}
+						third = c.end(b, third)
+						if w := b.arrive(third); w.Header().Get("Location") == "" {
+							t.Errorf("status %d: %s", w.Code, w.Body)
+						}
+						if q := back(t, b.authorize(appID, "prompt", "none")); q.Get("code") == "" {
+							t.Errorf("signed out: %v", q)
+						}
+						if now := h.phoneOf("00u1mary").Secret; now != c.phone {
+							t.Errorf("the phone is %q", now.Reveal())
+						}
+						if all, err := h.sessions.Of(ctx, "00u1mary"); err != nil || len(all) != 1 {
+							t.Errorf("%d sessions, %v", len(all), err)
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
 // expire lets all of somebody's sessions be over.
 func expire(tx store.Tx, u ident.UserID, now time.Time) error {
 	all, err := tx.SessionsOf(ctx, u)
@@ -578,6 +715,24 @@ func TestS04_NobodyIsLetInInSilenceAfterSigningOut(t *testing.T) {
 			t.Errorf("let in: %v", q)
 		}
 		h.nothingIsLeft("00u1mary")
+	})
+}
+
+// anotherPassword takes the place of the one that opened Mary's sessions, which live on.
+func anotherPassword(tx store.Tx, now time.Time) error {
+	return errors.Join(tx.DropEnrollment(ctx, "lae1mary"), tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae2mary", User: "00u1mary",
+		Authenticator: "aut1pwd", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: now}))
+}
+
+func TestS04_WhoIsOvertakenAtTheDoorBeginsAnew(t *testing.T) {
+	meddledOnBoth(t, func(t *testing.T, h *hosted, m *meddler) {
+		b := h.tab()
+		b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+		h.wait(time.Second)
+		m.before = func() { h.write(func(tx store.Tx) error { return anotherPassword(tx, h.now()) }) }
+		if p := b.asked(b.authorize(appID)); p.Offer.Stage != flow.Identify || p.User.ID != "" {
+			t.Errorf("at %s as %q", p.Offer.Stage, p.User.ID)
+		}
 	})
 }
 
@@ -715,6 +870,45 @@ func TestS64_GivingUpIsToldAsTheApplicationAsked(t *testing.T) {
 			t.Error("no way back from the second try")
 		}
 	})
+}
+
+// What the sign-in stands on may be gone: it cannot go on, and all the more there has to be a way back.
+func TestS64_WhoCannotGoOnGivesUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(h *hosted)
+		over bool
+	}{
+		"the session has ended": {func(h *hosted) { h.signOutEverywhere("00u1mary") }, false},
+		"the password is another": {func(h *hosted) {
+			h.write(func(tx store.Tx) error { return anotherPassword(tx, h.now()) })
+		}, false},
+		"the person is suspended": {func(h *hosted) {
+			h.write(func(tx store.Tx) error {
+				u, err := tx.User(ctx, "00u1mary")
+				u.Status = ident.Suspended
+				return errors.Join(err, tx.PutUser(ctx, u))
+			})
+		}, false},
+		"the application is off": {func(h *hosted) { h.client(appID, func(c *oauth.Client) { c.Disabled = true }) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hostedOnBoth(t, func(t *testing.T, h *hosted) {
+				b := h.tab()
+				b.arrive(b.password(b.asked(b.authorize("0oa1onefa")), "mary@example.com"))
+				b.asked(b.authorize(appID))
+				h.wait(time.Minute)
+				c.end(h)
+				w := b.givesUp()
+				if c.over {
+					if w.Code != http.StatusForbidden || w.Header().Get("Location") != "" {
+						t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
+					}
+				} else if q := back(t, w); q.Get("error") != "access_denied" {
+					t.Errorf("the application is told %v", q)
+				}
+			})
+		})
+	}
 }
 
 func TestS17_S45_NobodyGivesUpForOthers(t *testing.T) {
@@ -924,6 +1118,25 @@ func TestS65_LogoutReachesWhatTwoTabsBegan(t *testing.T) {
 			if told["https://"+id+".example/back"] != sid(t, got) || !strings.Contains(body, "https://"+id+".example/front?iss="+url.QueryEscape(issuer)+"&amp;sid="+sid(t, got)) {
 				t.Errorf("%s does not know which session ended: %v, %s", id, told, body)
 			}
+		}
+	})
+}
+
+// An application that entered in a session which went up in another one knows it by the id from before.
+func TestS65_ASessionEndsByWhatItWentUpIn(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		one, two := b.asked(b.authorize(appID)), b.asked(b.authorize("0oa1second")) // before anybody is signed in
+		one = b.code(b.password(one, "mary@example.com"))
+		first := b.redeem(appID, back(t, b.arrive(one)).Get("code"))
+		b.arrive(b.code(b.password(two, "mary@example.com")))
+		w := h.tab().visit(http.MethodPost, base+"v1/logout", url.Values{"id_token_hint": {first.ID}})
+		if w.Code != http.StatusOK {
+			t.Errorf("status %d: %s", w.Code, w.Body)
+		}
+		h.nothingIsLeft("00u1mary")
+		if got := back(t, b.authorize(appID, "prompt", "none")).Get("error"); got != "login_required" {
+			t.Errorf("still signed in: %q", got)
 		}
 	})
 }
@@ -1304,20 +1517,27 @@ func TestS27_TheBrowserIsADevice(t *testing.T) {
 	}
 }
 
-func TestS38_OfTwoChangesAtOnceOneIsLast(t *testing.T) {
-	h := newHosted(t, open(t))
-	b := h.tab()
-	b.enter(appID)
-	one, two := b.asked(b.visit(http.MethodGet, anew, nil)), b.asked(b.visit(http.MethodGet, anew, nil))
-	for page, n := range map[*signin.Page]secret.Text{one: other, two: another} {
-		h.wait(31 * time.Second)
-		p, err := h.engine.ChooseToEnroll(ctx, page.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: n})
-		p, err = h.engine.Answer(ctx, must(t, p, err).Handle, pinned)
-		must(t, p, err)
-		if h.phoneOf("00u1mary").Secret != n {
-			t.Errorf("the phone is not %s", n.Reveal())
+// Nobody can tell whether both are the owner's: the first is, as far as we know, and ends what was begun beside it.
+func TestS40_OfTwoChangesAtOnceTheFirstStands(t *testing.T) {
+	hostedOnBoth(t, func(t *testing.T, h *hosted) {
+		b := h.tab()
+		b.enter(appID)
+		one, two := b.asked(b.visit(http.MethodGet, anew, nil)), b.asked(b.visit(http.MethodGet, anew, nil))
+		for page, n := range map[*signin.Page]secret.Text{one: other, two: another} {
+			h.wait(31 * time.Second)
+			p, err := h.engine.ChooseToEnroll(ctx, page.Handle, signin.Choice{Authenticator: "aut1phone", Method: ident.MethodSMS, Number: n})
+			page.Handle = must(t, p, err).Handle
 		}
-	}
+		p, err := h.engine.Answer(ctx, one.Handle, pinned)
+		must(t, p, err)
+		if _, err := h.engine.Answer(ctx, two.Handle, pinned); fault.As(err).Kind != fault.Expired || h.phoneOf("00u1mary").Secret != other {
+			t.Errorf("the phone is %s, %v", h.phoneOf("00u1mary").Hint, err)
+		}
+		b.arrive(p)
+		if back(t, b.authorize(appID, "prompt", "none")).Get("code") == "" {
+			t.Error("the first is signed out")
+		}
+	})
 }
 
 // The pages let their forms lead to the application. What a policy cannot name is allowed by its scheme, and is no reason to

@@ -37,9 +37,11 @@ type sofa struct {
 func sofaIn(o *org) *sofa {
 	s := &sofa{org: o, signed: true, counts: map[string]int{}, most: 100,
 		who: device.Person{User: "00u1mary", AuthTime: o.now().Add(-time.Minute), AMR: []string{"pwd", "sms", "mca", "mfa"}, ACR: "", Session: "ses1"}}
+	first := s.session()
+	first.Created, first.Seen, first.Expires = o.now(), o.now(), o.now().Add(24*time.Hour)
 	o.write(func(tx store.Tx) error {
 		err := tx.AddEnrollment(ctx, ident.Enrollment{ID: "lae1mary", User: "00u1mary", Kind: ident.Password, Method: ident.MethodPassword, Secret: "x", Created: o.now()})
-		return errors.Join(err, tx.AddSession(ctx, store.Session{ID: s.who.Session, Value: secret.DigestOf(secret.SessionValue, "1"), User: s.who.User, Created: o.now(), Seen: o.now(), Expires: o.now().Add(24 * time.Hour)}))
+		return errors.Join(err, tx.AddSession(ctx, first))
 	})
 	o.client(tvID, func(c *oauth.Client) {
 		c.Label, c.Grants = "Living <Room> TV", []oauth.GrantType{oauth.DeviceCode, oauth.RefreshToken}
@@ -56,6 +58,25 @@ func sofaIn(o *org) *sofa {
 	return s
 }
 
+// session is the one of the browser.
+func (s *sofa) session() store.Session {
+	proofs := []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: s.who.AuthTime}}
+	if slices.Contains(s.who.AMR, "sms") {
+		proofs = append(proofs, flow.Proof{Kind: ident.Phone, Method: ident.MethodSMS, At: s.who.AuthTime})
+	}
+	return store.Session{ID: s.who.Session, Value: secret.DigestOf(secret.SessionValue, "1"), User: s.who.User, Proofs: proofs}
+}
+
+// showed makes it one in which that was shown.
+func (s *sofa) showed(amr ...string) {
+	s.who.AMR = amr
+	s.write(func(tx store.Tx) error {
+		one, err := tx.SessionByID(ctx, s.who.Session)
+		one.Proofs = s.session().Proofs
+		return errors.Join(err, tx.RaiseSession(ctx, one.Value, one))
+	})
+}
+
 // seated says who is on the sofa, whatever cookie the browser has.
 type seated struct{ *sofa }
 
@@ -63,13 +84,9 @@ func (s seated) Find(context.Context, secret.Text) (store.Session, error) {
 	if !s.signed {
 		return store.Session{}, nil
 	}
-	proofs := []flow.Proof{{Kind: ident.Password, Method: ident.MethodPassword, At: s.who.AuthTime}}
-	if slices.Contains(s.who.AMR, "sms") {
-		proofs = append(proofs, flow.Proof{Kind: ident.Phone, Method: ident.MethodSMS, At: s.who.AuthTime})
-	}
-	return store.Session{ID: s.who.Session, User: s.who.User, Proofs: proofs}, nil
+	return s.session(), nil
 }
-func (seated) ByID(context.Context, string) (store.Session, error)         { return store.Session{}, nil }
+func (seated) BySID(context.Context, string) (store.Session, error)        { return store.Session{}, nil }
 func (seated) Entered(context.Context, string) ([]store.Membership, error) { return nil, nil }
 func (seated) End(context.Context, store.Session, string) error            { return nil }
 func (seated) Succeed(context.Context, store.Session, store.Session) error { return nil }
@@ -318,15 +335,15 @@ func TestS43_ActivationPages(t *testing.T) {
 func TestADeviceAsksForAsMuchAsItsApplication(t *testing.T) {
 	s := newSofa(t)
 	w := s.wants("openid")
-	s.who.AMR = []string{"pwd"}
+	s.showed("pwd")
 	a := s.answers(formIn(s.browse("")), "user_code", w.User)
 	a.stays(200, "asks for more")
 	if !strings.Contains(a.Body.String(), "client_id=0oa1tv") {
 		t.Errorf("the way to sign in again: %s", a.Body)
 	}
-	s.who.AMR = []string{"pwd", "sms", "mca", "mfa"}
+	s.showed("pwd", "sms")
 	asked := formIn(s.answers(formIn(s.browse("")), "user_code", w.User))
-	s.who.AMR = []string{"pwd"} // another session since
+	s.showed("pwd") // another session since
 	s.answers(asked, "user_code", w.User, "answer", "continue").stays(200, "asks for more")
 	s.poll(w).refused(400, oauth.AuthorizationPending, "")
 	s.answers(asked, "user_code", w.User, "answer", "deny").stays(200, "stays out") // saying no needs no more

@@ -16,7 +16,6 @@ import (
 	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/msg"
 	"latchkey.dev/internal/oauth"
-	"latchkey.dev/internal/policy"
 	"latchkey.dev/internal/secret"
 )
 
@@ -115,8 +114,7 @@ func (a *API) who(c *call) (device.Person, bool, error) {
 	if err != nil || s.ID == "" {
 		return device.Person{}, false, err
 	}
-	state := flow.State{Proofs: s.Proofs}
-	return device.Person{User: s.User, AuthTime: state.AuthTime(), AMR: policy.AMR(state.Methods()), Session: s.ID}, true, nil
+	return device.PersonOf(s), true, nil
 }
 
 // Visitor is the session of the browser that sent a request to the account pages. While it cannot be read there is none:

@@ -58,13 +58,14 @@ func (a *API) logout(c *call) (reply, error) {
 	return answer, err
 }
 
-// leavingSession is the session to end: the browser's, or where no cookie comes along the one that the ID token is of.
+// leavingSession is the session to end: the browser's, or where no cookie comes along the one that the ID token is of, or
+// that this went up in: the application cannot know.
 func (a *API) leavingSession(c *call, hint *oauth.IDToken) (store.Session, error) {
 	session, err := a.session(c)
 	if err != nil || session.ID != "" || hint == nil || hint.Session == "" || a.Sessions == nil {
 		return session, err
 	}
-	if session, err = a.Sessions.ByID(c.Context(), hint.Session); session.User != hint.Subject {
+	if session, err = a.Sessions.BySID(c.Context(), hint.Session); session.User != hint.Subject {
 		return store.Session{}, err
 	}
 	return session, err

@@ -68,7 +68,7 @@ type Engine interface {
 // Sessions are the browsers in which somebody is signed in.
 type Sessions interface {
 	Find(ctx context.Context, value secret.Text) (store.Session, error)
-	ByID(ctx context.Context, id string) (store.Session, error)
+	BySID(ctx context.Context, sid string) (store.Session, error)
 	Entered(ctx context.Context, id string) ([]store.Membership, error)
 	End(ctx context.Context, s store.Session, why string) error
 	Succeed(ctx context.Context, was, next store.Session) error

@@ -76,10 +76,25 @@ func (s *Sessions) Find(ctx context.Context, value secret.Text) (found store.Ses
 	return found, err
 }
 
-// ByID returns a living session by its id (sid); the zero one if there is none.
+// ByID returns a living session by its id; the zero one if there is none.
 func (s *Sessions) ByID(ctx context.Context, id string) (found store.Session, err error) {
 	err = s.Store.ViewOnce(ctx, func(tx store.Tx) error {
 		found, err = tx.SessionByID(ctx, id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && !s.Now().Before(found.Expires) {
+		return store.Session{}, nil
+	}
+	return found, err
+}
+
+// BySID returns the living session that applications know by a sid, which is its id or that of one that went up in it; the
+// zero one if there is none.
+func (s *Sessions) BySID(ctx context.Context, sid string) (found store.Session, err error) {
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		if found, err = tx.SessionByID(ctx, sid); errors.Is(err, store.ErrNotFound) {
+			found, _, err = tx.Heir(ctx, sid)
+		}
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) || err == nil && !s.Now().Before(found.Expires) {
@@ -113,11 +128,20 @@ func (s *Sessions) Of(ctx context.Context, u ident.UserID) (alive []store.Sessio
 	return alive, err
 }
 
-// End ends a session, which may have ended by itself meanwhile.
+// End ends a session, which may have ended by itself meanwhile. If it went up in another one since it was read, that ends:
+// the person is told that they are signed out.
 func (s *Sessions) End(ctx context.Context, one store.Session, why string) error {
 	now := s.Now().UTC()
 	return s.Store.Update(ctx, func(tx store.Tx) error {
-		err := tx.EndSession(ctx, one.ID, now)
+		id := one.ID
+		err := tx.EndSession(ctx, id, now)
+		if errors.Is(err, store.ErrNotFound) {
+			var heir store.Session
+			if heir, _, err = tx.Heir(ctx, id); err == nil {
+				id = heir.ID
+				err = tx.EndSession(ctx, id, now)
+			}
+		}
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
@@ -125,14 +149,14 @@ func (s *Sessions) End(ctx context.Context, one store.Session, why string) error
 			return err
 		}
 		return tx.Record(ctx, audit.Event{
-			Type: audit.SessionEnded, At: now, OK: true, User: string(one.User), Target: one.ID, Reason: why, Source: obs.SourceOf(ctx),
+			Type: audit.SessionEnded, At: now, OK: true, User: string(one.User), Target: id, Reason: why, Source: obs.SourceOf(ctx),
 		})
 	})
 }
 
 // Succeed puts a session in the place of the one that a browser had. Of the same person it takes over what was entered:
-// two sign-ins were begun before either was done, and signing out has to reach the applications of both. Of somebody
-// else it ends.
+// two sign-ins were begun before either was done, and signing out has to reach the applications of both. What was begun in
+// it in a third tab goes on. Of somebody else it ends.
 func (s *Sessions) Succeed(ctx context.Context, was, next store.Session) error {
 	switch {
 	case was.ID == "" || was.ID == next.ID:
@@ -141,7 +165,7 @@ func (s *Sessions) Succeed(ctx context.Context, was, next store.Session) error {
 		return s.End(ctx, was, "somebody else signed in")
 	}
 	err := s.Store.Update(ctx, func(tx store.Tx) error {
-		if err := tx.InheritSession(ctx, was.ID, next.ID); err != nil {
+		if err := tx.InheritSession(ctx, was.ID, next.ID, true); err != nil {
 			return err
 		}
 		return tx.Record(ctx, audit.Event{

@@ -66,11 +66,14 @@ type Sessions interface {
 	// JoinSession notes that an application was entered in it, and knows it by its own id; again is no error. ErrStale if it has ended: nobody would
 	// tell that application. It waits for whoever is ending it, and that for us.
 	JoinSession(ctx context.Context, id string, m Membership) error
-	// InheritSession lets one go up in another of the same user: its applications are told when that ends. ErrStale if
-	// either has ended.
-	InheritSession(ctx context.Context, from, into string) error
+	// InheritSession lets one go up in another of the same user: its applications are told when that ends. What was begun
+	// in the one goes on in the other only if it lends. ErrStale if either has ended.
+	InheritSession(ctx context.Context, from, into string, lends bool) error
+	// Heir finds the session that one went up in, over however many steps, and whether each of them lent.
+	Heir(ctx context.Context, sid string) (s Session, lends bool, err error)
 	Memberships(ctx context.Context, id string) ([]Membership, error) // the first joined first
-	// EndSession ends one; EndSessionsOf all of a user, except perhaps one, and returns how many.
+	// EndSession ends one; EndSessionsOf all of a user, except perhaps one, and returns how many. It holds that one, too: two
+	// that want to end each other take turns.
 	EndSession(ctx context.Context, id string, at time.Time) error
 	EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error)
 	// LogoutsDue returns the ids of up to n that are to be told now: the first of each application before the second of any.

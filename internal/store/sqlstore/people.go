@@ -101,11 +101,13 @@ func (t *tx) CountUsers(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// DropUser takes the user before the counters, like a sign-in.
 func (t *tx) DropUser(ctx context.Context, id ident.UserID) error {
-	if _, err := t.exec(ctx, `DELETE FROM failures WHERE user_id = $1`, args{string(id)}); err != nil {
+	if err := present(t.exec(ctx, `DELETE FROM users WHERE id = $1`, args{string(id)})); err != nil {
 		return err
 	}
-	return present(t.exec(ctx, `DELETE FROM users WHERE id = $1`, args{string(id)}))
+	_, err := t.exec(ctx, `DELETE FROM failures WHERE user_id = $1`, args{string(id)})
+	return err
 }
 
 func (t *tx) Enrollments(ctx context.Context, u ident.UserID) ([]ident.Enrollment, error) {

@@ -31,7 +31,7 @@ var voided = map[string]bool{
 
 // granted are those that are void unless the operator says otherwise: refresh tokens, the grants that they and all
 // access tokens hang on, and browser sessions.
-var granted = map[string]bool{"refreshes": true, "grants": true, "sessions": true, "session_clients": true, "inherited_clients": true}
+var granted = map[string]bool{"refreshes": true, "grants": true, "sessions": true, "session_clients": true, "inherited_clients": true, "heirs": true}
 
 // lasting are all others. Limits and locks go on counting from where they were.
 var lasting = map[string]bool{

@@ -97,7 +97,7 @@ func (t *tx) JoinSession(ctx context.Context, id string, m store.Membership) err
 	return err
 }
 
-func (t *tx) InheritSession(ctx context.Context, from, into string) error {
+func (t *tx) InheritSession(ctx context.Context, from, into string, lends bool) error {
 	held, err := t.holdSessions(ctx, `id IN ($1, $2)`, args{from, into})
 	if err != nil {
 		return err
@@ -105,13 +105,33 @@ func (t *tx) InheritSession(ctx context.Context, from, into string) error {
 	if !slices.Contains(held, from) || !slices.Contains(held, into) {
 		return store.ErrStale
 	}
-	_, err = t.exec(ctx, `INSERT INTO inherited_clients (session_id, sid, client_id, server, joined)
-		SELECT $2, sid, client_id, server, joined FROM (`+entered+`) AS entered WHERE $1 <> $2`, args{from, into})
-	if err != nil {
-		return err
+	if from == into {
+		return nil
 	}
-	_, err = t.exec(ctx, `DELETE FROM sessions WHERE id = $1 AND $1 <> $2`, args{from, into})
-	return err
+	for _, step := range []struct {
+		query string
+		args  args
+	}{
+		{`INSERT INTO inherited_clients (session_id, sid, client_id, server, joined)
+			SELECT $2, sid, client_id, server, joined FROM (` + entered + `) AS entered`, args{from, into}},
+		{`UPDATE heirs SET session_id = $2, lends = lends AND $3 WHERE session_id = $1`, args{from, into, lends}},
+		{`INSERT INTO heirs (sid, session_id, lends) VALUES ($1, $2, $3)`, args{from, into, lends}},
+		{`DELETE FROM sessions WHERE id = $1`, args{from}},
+	} {
+		if _, err := t.exec(ctx, step.query, step.args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) Heir(ctx context.Context, sid string) (s store.Session, lends bool, err error) {
+	var row sessionRow
+	err = t.one(ctx, `SELECT `+sessionColumns+`, lends FROM heirs JOIN sessions ON id = session_id WHERE sid = $1`, args{sid}, append(row.into(), &lends)...)
+	if err != nil {
+		return store.Session{}, false, err
+	}
+	return row.session(), lends, nil
 }
 
 // entered is all that was entered in a session ($1), or in one that went up in it.
@@ -150,12 +170,14 @@ func (t *tx) holdSessions(ctx context.Context, which string, a args) (ids []stri
 	return ids, err
 }
 
-// EndSessionsOf leaves one alone that begins meanwhile: it begins after this.
+// EndSessionsOf leaves one alone that begins meanwhile: it begins after this. It holds the one that stays with the
+// others: its caller is about to stand on it, and would wait in a circle for whoever has it and is about to end these.
 func (t *tx) EndSessionsOf(ctx context.Context, u ident.UserID, except string, at time.Time) (int, error) {
-	ids, err := t.holdSessions(ctx, `user_id = $1 AND id <> $2`, args{string(u), except})
+	ids, err := t.holdSessions(ctx, `user_id = $1`, args{string(u)})
 	if err != nil {
 		return 0, err
 	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return id == except })
 	for _, id := range ids {
 		if err := t.endSession(ctx, id, at); err != nil {
 			return 0, err

@@ -2,10 +2,12 @@ package storetest
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"latchkey.dev/internal/ident"
+	"latchkey.dev/internal/limit"
 	"latchkey.dev/internal/oauth"
 	"latchkey.dev/internal/secret"
 	"latchkey.dev/internal/store"
@@ -68,6 +70,37 @@ var people = map[string]func(*testing.T, store.DB){
 		if one, two, _ := overlap(t, db, drop, hold); one != nil || two != nil || len(all) != 0 {
 			t.Errorf("held while an enrollment is removed: %v, %v, got %+v", one, two, all)
 		}
+	},
+	"people/S-79 who is held is removed after what is counted for them": func(t *testing.T, db store.DB) {
+		count := func(tx store.Tx) error {
+			_, _, err := tx.CountFailure(ctx, "00u1", ident.Phone, now, limit.DefaultCodes())
+			return err
+		}
+		aUser(t, db, "00u1", "ada")
+		write(t, db, count)
+		var runs, removals atomic.Int32
+		removed := make(chan error, 1)
+		write(t, db, func(tx store.Tx) error {
+			if _, _, err := tx.HoldPerson(ctx, "00u1"); err != nil {
+				return err
+			}
+			if runs.Add(1) == 1 {
+				go func() {
+					removed <- db.Update(ctx, func(tx store.Tx) error { removals.Add(1); return tx.DropUser(ctx, "00u1") })
+				}()
+				time.Sleep(200 * time.Millisecond)
+			}
+			return count(tx)
+		})
+		// Whoever waits in a circle is sent back to the start.
+		if err := <-removed; err != nil || runs.Load() != 1 || removals.Load() != 1 {
+			t.Errorf("%v; one began %d times, the other %d", err, runs.Load(), removals.Load())
+		}
+		write(t, db, func(tx store.Tx) error {
+			n, _, err := tx.CountFailure(ctx, "00u1", ident.Phone, now, limit.DefaultCodes())
+			same(t, n, 1) // nothing is left of them
+			return err
+		})
 	},
 	"people/every field comes back": func(t *testing.T, db store.DB) {
 		u, e := filled[ident.User](), filled[ident.Enrollment]()

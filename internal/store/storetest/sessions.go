@@ -169,11 +169,11 @@ var sessions = map[string]func(*testing.T, store.DB){
 			}
 			return errors.Join(err, tx.JoinSession(ctx, "sesA", entered("0oa2", "")))
 		})
-		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesA", "sesB") })
-		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesB", "sesC") })
-		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesC", "sesC") })
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesA", "sesB", true) })
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesB", "sesC", true) })
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesC", "sesC", true) })
 		for _, pair := range [][2]string{{"sesA", "sesC"}, {"sesC", "sesA"}} {
-			refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.InheritSession(ctx, pair[0], pair[1]) })
+			refused(t, db, store.ErrStale, func(tx store.Tx) error { return tx.InheritSession(ctx, pair[0], pair[1], true) })
 		}
 		want := []store.Membership{entered("0oa1", "sesA"), entered("0oa1", "sesB"), entered("0oa1", "sesC"), entered("0oa2", "sesA")}
 		read(t, db, func(tx store.Tx) error {
@@ -193,6 +193,44 @@ var sessions = map[string]func(*testing.T, store.DB){
 			same(t, told, []store.Membership{want[0], want[3], want[1], want[2]}) // by their ids
 			return err
 		})
+	},
+	"sessions/S-40 what it went up in is found, and whether that lends": func(t *testing.T, db store.DB) {
+		none := func(sid string) {
+			t.Helper()
+			refused(t, db, store.ErrNotFound, func(tx store.Tx) error { _, _, err := tx.Heir(ctx, sid); return err })
+		}
+		heir := func(want string, lends map[string]bool) {
+			t.Helper()
+			read(t, db, func(tx store.Tx) error {
+				for sid, lent := range lends {
+					s, lends, err := tx.Heir(ctx, sid)
+					if err != nil {
+						return err
+					}
+					same(t, s, aSession(want, "00u1"))
+					same(t, lends, lent)
+				}
+				return nil
+			})
+		}
+		write(t, db, func(tx store.Tx) error {
+			var err error
+			for _, id := range []string{"sesA", "sesB", "sesC", "sesD"} {
+				err = errors.Join(err, tx.AddSession(ctx, aSession(id, "00u1")))
+			}
+			return err
+		})
+		none("sesA") // it is there itself
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesA", "sesB", true) })
+		heir("sesB", map[string]bool{"sesA": true})
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesB", "sesC", false) })
+		heir("sesC", map[string]bool{"sesA": false, "sesB": false})
+		write(t, db, func(tx store.Tx) error { return tx.InheritSession(ctx, "sesC", "sesD", true) })
+		heir("sesD", map[string]bool{"sesA": false, "sesB": false, "sesC": true})
+		write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, "sesD", now) })
+		for _, sid := range []string{"sesA", "sesB", "sesC", "sesD"} {
+			none(sid)
+		}
 	},
 	"sessions/S-04 all of a user's end but one": func(t *testing.T, db store.DB) {
 		write(t, db, func(tx store.Tx) error {
@@ -248,9 +286,10 @@ var sessions = map[string]func(*testing.T, store.DB){
 	"sessions/S-65 one that is held does not end": func(t *testing.T, db store.DB) {
 		s := aSession("sesA", "00u1")
 		for name, end := range map[string]func(store.Tx) error{
-			"this one":  func(tx store.Tx) error { return tx.EndSession(ctx, "sesA", now) },
-			"all there": func(tx store.Tx) error { _, err := tx.EndSessionsOf(ctx, "00u1", "", now); return err },
-			"raised":    func(tx store.Tx) error { return tx.RaiseSession(ctx, s.Value, s) },
+			"this one":   func(tx store.Tx) error { return tx.EndSession(ctx, "sesA", now) },
+			"all there":  func(tx store.Tx) error { _, err := tx.EndSessionsOf(ctx, "00u1", "", now); return err },
+			"raised":     func(tx store.Tx) error { return tx.RaiseSession(ctx, s.Value, s) },
+			"the others": func(tx store.Tx) error { _, err := tx.EndSessionsOf(ctx, "00u1", "sesA", now); return err },
 		} {
 			write(t, db, func(tx store.Tx) error { return tx.AddSession(ctx, s) })
 			one, two, overtaken := overlap(t, db, func(tx store.Tx) error {
@@ -261,7 +300,7 @@ var sessions = map[string]func(*testing.T, store.DB){
 			if one != nil || two != nil || overtaken {
 				t.Errorf("%s: %v, %v, overtaken: %v", name, one, two, overtaken)
 			}
-			if name != "raised" {
+			if name != "raised" && name != "the others" {
 				continue
 			}
 			write(t, db, func(tx store.Tx) error { return tx.EndSession(ctx, "sesA", now) })
