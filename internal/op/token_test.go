@@ -573,8 +573,14 @@ func TestS57_ScopesThatAreTakenAway(t *testing.T) {
 					t.Errorf("an authorization code: %+v", kept)
 				}
 				s.redeem(only).refused(400, oauth.InvalidScope, "")
-				s.refresh(got.Refresh, "scope", "openid email").refused(400, oauth.InvalidScope, "")
-				next := decode[tokens](s.refresh(got.Refresh).ok())
+				for _, beyond := range []string{"email", "openid phone"} {
+					s.refresh(got.Refresh, "scope", beyond).refused(400, oauth.InvalidScope, "")
+				}
+				asked := decode[tokens](s.refresh(got.Refresh, "scope", "openid email").ok()) // all it had, as okta-auth-js asks
+				if asked.Scope != "openid" || part(t, asked.ID, 1)["email"] != nil || strings.Contains(fmt.Sprint(part(t, asked.Access, 1)["scp"]), "email") {
+					t.Errorf("asked for by name: %+v", asked)
+				}
+				next := decode[tokens](s.refresh(asked.Refresh).ok())
 				if next.Scope != "openid offline_access" || part(t, next.ID, 1)["email"] != nil {
 					t.Errorf("refreshed: %+v", next)
 				}
