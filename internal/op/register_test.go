@@ -285,6 +285,10 @@ func TestRegistrationIsWhatItSays(t *testing.T) {
 			o.clients("PUT", at, got.Access, with(bad)).refused(400, oauth.InvalidClientMetadata, "")
 		}
 		has(o.clients("PUT", at, got.Access, strings.Replace(with(all), "Shop", "Second", 1)).ok(), got.ID, true, "http://localhost:8080/out?a=b")
+		// Nor does the page stay behind when the application moves to another origin.
+		moved := strings.Replace(with(all), "Shop", "Second", 1)
+		moved = strings.Replace(moved, `"redirect_uris":["http://localhost:8080`, `"redirect_uris":["http://localhost:8081`, 1)
+		o.clients("PUT", at, got.Access, moved).refused(400, oauth.InvalidClientMetadata, "frontchannel_logout_uri: is of another origin than all redirect_uris")
 
 		// What an operator asked for is not given up in passing by who does not know of it.
 		third := o.clients("POST", "", token(1), strings.Replace(aWebApp, "Shop", "Third", 1)).created()
